@@ -1,0 +1,2 @@
+//! Build script, to be replaced.
+fn main() {}

@@ -1,0 +1,142 @@
+//! Errors: a refusal is a fact the caller can mend, a fault is ours. Neither has words of an API.
+
+use std::fmt;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+/// What every fallible function of the house returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why something was not done.
+#[derive(Debug)]
+pub enum Error {
+    /// The caller may not, or must ask otherwise.
+    Refusal(Refusal),
+    /// We failed. Logged once with its chain, answered without it.
+    Fault(anyhow::Error),
+}
+
+/// How somebody named a user that is not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UserKey {
+    /// By the public id.
+    Uuid(Uuid),
+    /// By the e-mail address, as it was sent.
+    Email(String),
+}
+
+/// What somebody wanted to do to a thing that is not theirs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// To change it.
+    Update,
+    /// To remove it.
+    Delete,
+}
+
+/// A fact without words: each API turns it into a status and a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No token came with the request, or its scheme is not Bearer.
+    NotAuthenticated,
+    /// An access token came, and it is not, or no longer, good.
+    TokenInvalid,
+    /// An access token came, and its time is over.
+    TokenExpired,
+    /// The user does not exist, or the password is another.
+    WrongCredentials,
+    /// The password is right, but an administrator deactivated the user.
+    UserInactive,
+    /// The password is right, but an administrator blocked the user.
+    UserBlocked,
+    /// The password is right, but the user was deleted.
+    UserDeleted,
+    /// The password is right, but the e-mail address must be confirmed first.
+    EmailUnconfirmed,
+    /// Too many failed sign-ins; another may be tried after the wait.
+    TooManyAttempts(Duration),
+    /// The refresh token cannot be decoded, or its time is over.
+    RefreshInvalid,
+    /// A token of another kind was sent where a refresh token belongs.
+    RefreshWrongKind,
+    /// The refresh token was spent, or its session has ended.
+    RefreshRevoked,
+    /// A mailed token is unknown, spent, superseded or expired.
+    ProofInvalid,
+    /// Only administrators may.
+    AdminRequired,
+    /// The last active administrator must remain one.
+    LastAdmin,
+    /// Administrators cannot block themselves.
+    OwnBlock,
+    /// The present password was given wrongly.
+    WrongPassword,
+    /// Another user has this e-mail address.
+    EmailTaken,
+    /// Another user has this username.
+    UsernameTaken,
+    /// There is no such user.
+    UserNotFound(UserKey),
+    /// The user is somebody else.
+    NotYourself(Act),
+    /// There is no such book.
+    BookNotFound(Uuid),
+    /// The book is somebody else's.
+    NotYourBook(Act),
+    /// No route has this path.
+    NoSuchPath,
+    /// The route has other methods.
+    NoSuchMethod,
+    /// The body is larger than the route takes.
+    BodyTooLarge,
+    /// The request took longer than it may.
+    TimedOut,
+    /// A queue is full; the request may be sent again after the wait.
+    Busy(Duration),
+    /// The disk is full.
+    StorageFull,
+}
+
+impl Error {
+    /// A fault with a message of our own.
+    pub fn fault(message: impl fmt::Display + fmt::Debug + Send + Sync + 'static) -> Self {
+        Self::Fault(anyhow::Error::msg(message))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refusal(refusal) => write!(f, "{refusal:?}"),
+            Self::Fault(fault) => write!(f, "{fault:#}"),
+        }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refusal(refusal)
+    }
+}
+
+impl From<anyhow::Error> for Error {
+    fn from(fault: anyhow::Error) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// Says, in the words of the task, what was being done when a fault arose. Refusals pass unchanged.
+pub trait Context<T> {
+    /// Adds the words.
+    fn context(self, doing: &'static str) -> Result<T>;
+}
+
+impl<T, E: Into<Error>> Context<T> for Result<T, E> {
+    fn context(self, doing: &'static str) -> Result<T> {
+        self.map_err(|error| match error.into() {
+            Error::Fault(fault) => Error::Fault(fault.context(doing)),
+            refusal => refusal,
+        })
+    }
+}

@@ -1,0 +1,12 @@
+//! Satchel: five HTTP APIs over one SQLite file. `ARCHITECTURE.md` is the map of these rooms.
+
+pub mod api;
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod db;
+pub mod domain;
+pub mod error;
+pub mod http;
+pub mod telemetry;
