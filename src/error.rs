@@ -90,6 +90,8 @@ pub enum Refusal {
     NoSuchMethod,
     /// The body is larger than the route takes.
     BodyTooLarge,
+    /// The body broke off, or its framing is wrong.
+    BodyUnreadable,
     /// The request took longer than it may.
     TimedOut,
     /// A queue is full; the request may be sent again after the wait.

@@ -2,7 +2,9 @@ create table users (
   id                 integer primary key autoincrement,
   uuid               blob    not null unique check (length(uuid) = 16),
   email              text    not null collate nocase check (length(email) between 3 and 254),
-  username           text    collate nocase unique check (length(username) between 1 and 100 and instr(username, '@') = 0),
+  username           text    check (length(username) between 1 and 100 and instr(username, '@') = 0),
+  -- The username in lower case, by Unicode's rules: what it is unique by.
+  username_key       text    unique check ((username is null) = (username_key is null)),
   display_name       text    check (length(display_name) <= 255),
   first_name         text    check (length(first_name) <= 100),
   last_name          text    check (length(last_name) <= 100),
@@ -23,6 +25,5 @@ create table users (
 
 -- A soft-deleted user keeps the row and frees the address.
 create unique index users_email on users (email) where deleted_at is null;
-create index users_created on users (created_at desc, id desc) where deleted_at is null;
 create index users_deleted on users (deleted_at) where deleted_at is not null;
 create index users_admins on users (id) where role = 'admin';

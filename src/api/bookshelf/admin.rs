@@ -1,0 +1,148 @@
+//! bookshelf, `/users/admin` and `/admin/users`: users, for administrators.
+
+use salvo::Writer;
+use salvo::oapi::endpoint;
+
+use super::TAG_ADMIN;
+use super::auth::Register;
+use super::users::{ShowUser, UserPath, UserUpdate, add, deleted};
+use crate::app::App;
+use crate::domain::auth::Admin;
+use crate::domain::users::{self, NewUser, Patch, Role};
+use crate::http::answer::{Created, Done, Failure, Message};
+use crate::http::input::{Fields, Input, Json, Path, Query, Valid};
+use crate::http::validate::{Flag, one_of};
+
+/// What an administrator makes a user of.
+#[derive(Debug)]
+struct AdminCreate {
+    register: Register,
+    role: Role,
+    is_active: bool,
+}
+
+impl Input for AdminCreate {
+    const NAME: &'static str = "AdminCreate";
+
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let register = Register::read(fields);
+        let role = fields.or("role", one_of(&Role::WORDS), Role::User);
+        let is_active = fields.or("is_active", Flag, true);
+        Some(Self { register: register?, role: role?, is_active: is_active? })
+    }
+}
+
+/// What an administrator may change of a user.
+#[derive(Debug)]
+struct AdminUpdate(Patch);
+
+impl Input for AdminUpdate {
+    const NAME: &'static str = "AdminUpdate";
+
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let profile = UserUpdate::read_profile(fields);
+        let role = fields.optional("role", one_of(&Role::WORDS));
+        Some(Self(Patch { role: role?, ..profile? }))
+    }
+}
+
+/// A role, in the query.
+#[derive(Debug)]
+struct RoleQuery {
+    new_role: Role,
+}
+
+impl Input for RoleQuery {
+    const NAME: &'static str = "RoleQuery";
+
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let new_role = fields.required("new_role", one_of(&Role::WORDS));
+        Some(Self { new_role: new_role? })
+    }
+}
+
+/// A state, in the query.
+#[derive(Debug)]
+struct ActiveQuery {
+    is_active: bool,
+}
+
+impl Input for ActiveQuery {
+    const NAME: &'static str = "ActiveQuery";
+
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let is_active = fields.required("is_active", Flag);
+        Some(Self { is_active: is_active? })
+    }
+}
+
+/// Make a user of any role
+#[endpoint(operation_id = "admin_create_user", tags(TAG_ADMIN))]
+pub async fn admin_create_user(
+    app: App,
+    _admin: Admin,
+    input: Valid<Json<AdminCreate>>,
+) -> Result<Created<ShowUser>, Failure> {
+    let Json(given) = input.0;
+    let new = NewUser {
+        role: given.role,
+        is_active: given.is_active,
+        ..given.register.new_user(&app)
+    };
+    let user = add(&app, new, given.register.password).await?;
+    Ok(Created(ShowUser::whole(user)))
+}
+
+/// Change any user
+#[endpoint(operation_id = "admin_update_user", tags(TAG_ADMIN))]
+pub async fn admin_update_user(
+    app: App,
+    admin: Admin,
+    input: Valid<(Path<UserPath>, Json<AdminUpdate>)>,
+) -> Result<Done<ShowUser>, Failure> {
+    let (Path(path), Json(update)) = input.0;
+    patch(&app, admin, path, update.0).await
+}
+
+/// Delete any user
+#[endpoint(operation_id = "admin_delete_user", tags(TAG_ADMIN))]
+pub async fn admin_delete_user(
+    app: App,
+    admin: Admin,
+    input: Valid<Path<UserPath>>,
+) -> Result<Done<Message>, Failure> {
+    let Path(path) = input.0;
+    app.db.write(move |db| users::delete_as_admin(db, &admin, path.uuid)).await?;
+    Ok(Done(deleted(path.uuid)))
+}
+
+/// Change a user's role
+///
+/// Another role ends every token of the user.
+#[endpoint(operation_id = "admin_set_role", tags(TAG_ADMIN))]
+pub async fn admin_set_role(
+    app: App,
+    admin: Admin,
+    input: Valid<(Path<UserPath>, Query<RoleQuery>)>,
+) -> Result<Done<ShowUser>, Failure> {
+    let (Path(path), Query(query)) = input.0;
+    patch(&app, admin, path, Patch { role: Some(query.new_role), ..Patch::default() }).await
+}
+
+/// Activate or deactivate a user
+///
+/// Deactivation ends every token of the user.
+#[endpoint(operation_id = "admin_set_active", tags(TAG_ADMIN))]
+pub async fn admin_set_active(
+    app: App,
+    admin: Admin,
+    input: Valid<(Path<UserPath>, Query<ActiveQuery>)>,
+) -> Result<Done<ShowUser>, Failure> {
+    let (Path(path), Query(query)) = input.0;
+    patch(&app, admin, path, Patch { is_active: Some(query.is_active), ..Patch::default() }).await
+}
+
+async fn patch(app: &App, admin: Admin, path: UserPath, patch: Patch) -> Result<Done<ShowUser>, Failure> {
+    let user = app.db.write(move |db| users::update_as_admin(db, &admin, path.uuid, &patch)).await?;
+    Ok(Done(ShowUser::whole(user)))
+}

@@ -1,0 +1,202 @@
+//! bookshelf, `/books`: read by anyone, changed by their owners and moderators.
+
+use jiff::civil::Date;
+use salvo::Writer;
+use salvo::oapi::{ToSchema, endpoint};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::TAG_BOOKS;
+use super::users::PageQuery;
+use crate::app::App;
+use crate::domain::auth::Caller;
+use crate::domain::books::{self, Book, NewBook, Patch, Shelf};
+use crate::http::answer::{Created, Done, Failure, NoContent, Page};
+use crate::http::input::{Fields, Input, Json, Path, Query, Valid};
+use crate::http::validate::{CalendarDate, UuidText, integer, text};
+
+/// A book.
+#[derive(Debug, Serialize, ToSchema)]
+#[salvo(schema(example = json!({
+    "id": 1, "uuid": "019a9d5e-6c1f-7c3b-8a54-3f0c1f4e2d10", "title": "Dune", "author": "Frank Herbert",
+    "publisher": "Chilton Books", "publish_date": "1965-08-01", "pages": 412, "language": "English",
+    "user_id": 1, "created_at": "2026-11-21T05:06:39.560803", "updated_at": "2026-11-21T05:06:39.560803",
+})))]
+pub struct BookOut {
+    id: i64,
+    uuid: Uuid,
+    title: String,
+    author: String,
+    publisher: String,
+    /// `YYYY-MM-DD`
+    #[salvo(schema(format = "date"))]
+    publish_date: String,
+    pages: i64,
+    language: String,
+    /// Null once the owner was deleted.
+    user_id: Option<i64>,
+    /// UTC, without a zone.
+    created_at: String,
+    /// UTC, without a zone.
+    updated_at: String,
+}
+
+impl From<Book> for BookOut {
+    fn from(book: Book) -> Self {
+        Self {
+            id: book.id,
+            uuid: book.uuid,
+            title: book.title,
+            author: book.author,
+            publisher: book.publisher,
+            publish_date: book.publish_date,
+            pages: book.pages,
+            language: book.language,
+            user_id: book.user_id.map(|user| user.0),
+            created_at: book.created_at.naive(),
+            updated_at: book.updated_at.naive(),
+        }
+    }
+}
+
+/// The book that a path names.
+#[derive(Debug)]
+struct BookPath {
+    uuid: Uuid,
+}
+
+impl Input for BookPath {
+    const NAME: &'static str = "BookPath";
+
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let uuid = fields.required("book_uuid", UuidText);
+        Some(Self { uuid: uuid? })
+    }
+}
+
+/// Longest title, author, publisher and language, in characters.
+const TEXT_MAX: usize = 255;
+/// Most pages of a book.
+const PAGES_MAX: i64 = 100_000;
+
+/// A book to be.
+#[derive(Debug)]
+struct BookCreate(NewBook);
+
+impl Input for BookCreate {
+    const NAME: &'static str = "BookCreate";
+
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let title = fields.required("title", text(1, TEXT_MAX, "Dune"));
+        let author = fields.required("author", text(1, TEXT_MAX, "Frank Herbert"));
+        let publisher = fields.required("publisher", text(1, TEXT_MAX, "Chilton Books"));
+        let publish_date: Option<Date> = fields.required("publish_date", CalendarDate);
+        let pages = fields.required("pages", integer(1, PAGES_MAX, 412));
+        let language = fields.required("language", text(1, TEXT_MAX, "English"));
+        Some(Self(NewBook {
+            title: title?,
+            author: author?,
+            publisher: publisher?,
+            publish_date: publish_date?,
+            pages: pages?,
+            language: language?,
+        }))
+    }
+}
+
+/// What is to change of a book.
+#[derive(Debug)]
+struct BookUpdate(Patch);
+
+impl Input for BookUpdate {
+    const NAME: &'static str = "BookUpdate";
+
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let title = fields.optional("title", text(1, TEXT_MAX, "Dune"));
+        let author = fields.optional("author", text(1, TEXT_MAX, "Frank Herbert"));
+        let publisher = fields.optional("publisher", text(1, TEXT_MAX, "Chilton Books"));
+        let publish_date = fields.optional("publish_date", CalendarDate);
+        let pages = fields.optional("pages", integer(1, PAGES_MAX, 412));
+        let language = fields.optional("language", text(1, TEXT_MAX, "English"));
+        Some(Self(Patch {
+            title: title?,
+            author: author?,
+            publisher: publisher?,
+            publish_date: publish_date?,
+            pages: pages?,
+            language: language?,
+        }))
+    }
+}
+
+/// List all books, newest first
+#[endpoint(operation_id = "list_books", tags(TAG_BOOKS))]
+pub async fn list_books(app: App, input: Valid<Query<PageQuery>>) -> Result<Page<BookOut>, Failure> {
+    let Query(page) = input.0;
+    list(&app, Shelf::All, page).await
+}
+
+/// List one's own books, newest first
+#[endpoint(operation_id = "list_own_books", tags(TAG_BOOKS))]
+pub async fn list_own_books(
+    app: App,
+    caller: Caller,
+    input: Valid<Query<PageQuery>>,
+) -> Result<Page<BookOut>, Failure> {
+    let Query(page) = input.0;
+    list(&app, Shelf::Of(caller.id()), page).await
+}
+
+async fn list(app: &App, shelf: Shelf, page: PageQuery) -> Result<Page<BookOut>, Failure> {
+    let found = app.db.scan(move |db| books::list(db, shelf, page.cursor, page.limit + 1)).await?;
+    Ok(super::page(found, page.limit, |book| book.id, BookOut::from))
+}
+
+/// Get a book
+#[endpoint(operation_id = "get_book", tags(TAG_BOOKS))]
+pub async fn get_book(app: App, input: Valid<Path<BookPath>>) -> Result<Done<BookOut>, Failure> {
+    let Path(path) = input.0;
+    let book = app.db.read(|db| books::by_uuid(db, path.uuid))?;
+    Ok(Done(book.into()))
+}
+
+/// Add a book
+#[endpoint(operation_id = "create_book", tags(TAG_BOOKS))]
+pub async fn create_book(
+    app: App,
+    caller: Caller,
+    input: Valid<Json<BookCreate>>,
+) -> Result<Created<BookOut>, Failure> {
+    let Json(given) = input.0;
+    let uuid = app.clock.new_id();
+    let book = app.db.write(move |db| books::create(db, &caller, uuid, &given.0)).await?;
+    Ok(Created(book.into()))
+}
+
+/// Change a book
+///
+/// One's own; any for moderators and administrators.
+#[endpoint(operation_id = "update_book", tags(TAG_BOOKS))]
+pub async fn update_book(
+    app: App,
+    caller: Caller,
+    input: Valid<(Path<BookPath>, Json<BookUpdate>)>,
+) -> Result<Done<BookOut>, Failure> {
+    let (Path(path), Json(update)) = input.0;
+    let book = app.db.write(move |db| books::update(db, &caller, path.uuid, &update.0)).await?;
+    Ok(Done(book.into()))
+}
+
+/// Delete a book
+///
+/// One's own; any for moderators and administrators.
+#[endpoint(operation_id = "delete_book", tags(TAG_BOOKS))]
+pub async fn delete_book(
+    app: App,
+    caller: Caller,
+    input: Valid<Path<BookPath>>,
+) -> Result<NoContent, Failure> {
+    let Path(path) = input.0;
+    app.db.write(move |db| books::delete(db, &caller, path.uuid)).await?;
+    Ok(NoContent)
+}

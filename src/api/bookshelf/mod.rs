@@ -1,0 +1,143 @@
+//! bookshelf: users, roles and books under `/api/v1.0`, in the words its clients know.
+
+mod admin;
+mod auth;
+mod books;
+mod users;
+
+use salvo::Router;
+use salvo::http::StatusCode;
+
+use super::Api;
+use crate::error::{Act, Refusal, UserKey};
+use crate::http::answer::{Page, Voice, Words};
+use crate::http::resource::at;
+use crate::http::validate::Cursor;
+
+/// The API as the table of APIs lists it.
+pub static API: Api = Api {
+    name: "bookshelf",
+    description: "Users, roles and books. Register, sign in with a form, and keep books that everybody may read.",
+    tags: &[
+        (TAG_AUTH, "Register, sign in, refresh, sign out."),
+        (TAG_USERS, "Profiles and the directory of users."),
+        (TAG_ADMIN, "Users, for administrators."),
+        (TAG_BOOKS, "Books: read by anyone, changed by their owners and moderators."),
+    ],
+    voice: Voice { prefixes: &["/api/v1.0"], words },
+    routes,
+    refusals,
+};
+
+const TAG_AUTH: &str = "bookshelf: auth";
+const TAG_USERS: &str = "bookshelf: users";
+const TAG_ADMIN: &str = "bookshelf: admin";
+const TAG_BOOKS: &str = "bookshelf: books";
+
+/// Where this API says it otherwise than the house.
+fn words(refusal: &Refusal) -> Option<Words> {
+    let (status, sentence) = match refusal {
+        Refusal::WrongCredentials => (StatusCode::UNAUTHORIZED, "Invalid email or password"),
+        Refusal::EmailTaken => (StatusCode::BAD_REQUEST, "Email already registered"),
+        Refusal::UsernameTaken => (StatusCode::BAD_REQUEST, "Username already taken"),
+        _ => return None,
+    };
+    Some((status, sentence.into()))
+}
+
+fn routes() -> Vec<Router> {
+    let admin = |prefix: &str, create: &str| -> Vec<Router> {
+        vec![
+            at(format!("{prefix}{create}")).post(admin::admin_create_user).into(),
+            at(format!("{prefix}/{{user_uuid}}"))
+                .patch(admin::admin_update_user)
+                .delete(admin::admin_delete_user)
+                .into(),
+            at(format!("{prefix}/{{user_uuid}}/role")).patch(admin::admin_set_role).into(),
+            at(format!("{prefix}/{{user_uuid}}/activate")).patch(admin::admin_set_active).into(),
+        ]
+    };
+    let api = Router::with_path("api/v1.0")
+        .push(at("auth/register").post(auth::register_user).into())
+        .push(at("auth/login").post(auth::log_in).into())
+        .push(at("auth/refresh").post(auth::refresh_tokens).into())
+        .push(at("auth/logout").post(auth::log_out).into())
+        .push(at("auth/logout-all").post(auth::log_out_everywhere).into())
+        .push(at("users").get(users::list_users).into())
+        .push(at("users/me").get(users::get_own_user).into())
+        .push(at("users/change-password").post(users::change_password).into())
+        .push(at("users/email/{email}").get(users::get_user_by_email).into())
+        .append(&mut admin("users/admin", "/create"))
+        .append(&mut admin("admin/users", ""))
+        .push(
+            at("users/{user_uuid}")
+                .get(users::get_user)
+                .patch(users::update_user)
+                .delete(users::delete_user)
+                .into(),
+        )
+        .push(at("books").get(books::list_books).post(books::create_book).into())
+        .push(at("books/my-books").get(books::list_own_books).into())
+        .push(
+            at("books/{book_uuid}")
+                .get(books::get_book)
+                .patch(books::update_book)
+                .delete(books::delete_book)
+                .into(),
+        );
+    vec![api]
+}
+
+/// What each operation may be refused with, besides what its arguments imply.
+fn refusals(operation: &str) -> Vec<Refusal> {
+    let user = super::EXAMPLE_ID;
+    let no_user = Refusal::UserNotFound(UserKey::Uuid(user));
+    let taken = [Refusal::EmailTaken, Refusal::UsernameTaken];
+    let shut_out = [Refusal::UserInactive, Refusal::UserBlocked, Refusal::UserDeleted];
+    let throttled = [Refusal::TooManyAttempts(super::EXAMPLE_WAIT), Refusal::Busy(super::EXAMPLE_WAIT)];
+    let specific = match operation {
+        "register_user" => taken.to_vec(),
+        "log_in" => {
+            [&[Refusal::WrongCredentials, Refusal::EmailUnconfirmed], &shut_out[..], &throttled].concat()
+        }
+        "refresh_tokens" => [
+            &[Refusal::RefreshInvalid, Refusal::RefreshWrongKind, Refusal::RefreshRevoked][..],
+            &[Refusal::EmailUnconfirmed],
+            &shut_out,
+        ]
+        .concat(),
+        "change_password" => [&[Refusal::WrongPassword][..], &throttled].concat(),
+        "list_users" => vec![Refusal::NotAuthenticated, Refusal::AdminRequired],
+        "get_user" => vec![Refusal::NotAuthenticated, Refusal::AdminRequired, no_user],
+        "get_user_by_email" => vec![
+            Refusal::NotAuthenticated,
+            Refusal::AdminRequired,
+            Refusal::UserNotFound(UserKey::Email("ada@example.com".into())),
+        ],
+        "update_user" => {
+            [&[no_user, Refusal::NotYourself(Act::Update), Refusal::LastAdmin][..], &taken].concat()
+        }
+        "delete_user" => vec![no_user, Refusal::NotYourself(Act::Delete), Refusal::LastAdmin],
+        "admin_create_user" => [&[Refusal::AdminRequired][..], &taken].concat(),
+        "admin_update_user" => {
+            [&[Refusal::AdminRequired, no_user, Refusal::LastAdmin][..], &taken].concat()
+        }
+        "admin_delete_user" | "admin_set_role" | "admin_set_active" => {
+            vec![Refusal::AdminRequired, no_user, Refusal::LastAdmin]
+        }
+        "get_book" => vec![Refusal::BookNotFound(user)],
+        "update_book" => vec![Refusal::BookNotFound(user), Refusal::NotYourBook(Act::Update)],
+        "delete_book" => vec![Refusal::BookNotFound(user), Refusal::NotYourBook(Act::Delete)],
+        _ => Vec::new(),
+    };
+    specific
+}
+
+/// A page of what was found, of which one more than `limit` was asked for.
+fn page<T, Out>(mut found: Vec<T>, limit: i64, id: impl Fn(&T) -> i64, out: impl FnMut(T) -> Out) -> Page<Out> {
+    let limit = usize::try_from(limit).expect("a limit is between 1 and 1000");
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| more).map(|last| Cursor::after(id(last)));
+    Page { items: found.into_iter().map(out).collect(), next }
+}

@@ -1,0 +1,347 @@
+//! bookshelf, `/users`: profiles and the directory.
+
+use salvo::Writer;
+use salvo::oapi::{ToSchema, endpoint};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::TAG_USERS;
+use crate::app::App;
+use crate::domain::auth::Caller;
+use crate::domain::auth::passwords::{Password, Weakness, weakness};
+use crate::domain::books::{self, Book, Shelf};
+use crate::domain::users::{self, Email, NewUser, Patch, Role, User};
+use crate::error::Result;
+use crate::http::answer::{Done, Failure, Message, Page};
+use crate::http::extract::{Address, Visitor};
+use crate::http::input::{Fields, Input, Json, Path, Query, Valid};
+use crate::http::validate::{Broken, Cursor, Flag, GivenPassword, NewPassword, UuidText, integer, text, username};
+
+/// Most books shown with their owner; `/books/my-books` has them all, page by page.
+const BOOKS_SHOWN_MAX: i64 = 1000;
+
+/// A user. Strangers see neither address nor role nor state.
+#[derive(Debug, Serialize, ToSchema)]
+#[salvo(schema(example = json!({
+    "username": "ada", "email": "ada@example.com", "first_name": "Ada", "last_name": "Lovelace",
+    "uuid": "019a9d5e-6c1f-7c3b-8a54-3f0c1f4e2d10", "role": "user", "is_active": true,
+    "created_at": "2026-11-21T05:06:39.560803", "updated_at": "2026-11-21T05:06:39.560803",
+})))]
+pub struct ShowUser {
+    username: String,
+    /// Null to strangers, unless they named it.
+    email: Option<String>,
+    first_name: String,
+    last_name: String,
+    uuid: Uuid,
+    /// Null to strangers.
+    role: Option<RoleOut>,
+    /// Null to strangers.
+    is_active: Option<bool>,
+    /// UTC, without a zone.
+    created_at: String,
+    /// UTC, without a zone.
+    updated_at: String,
+}
+
+/// What a user may.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RoleOut {
+    /// Everything, and the users.
+    Admin,
+    /// Any book and any item.
+    Moderator,
+    /// His own things.
+    User,
+}
+
+impl From<Role> for RoleOut {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Admin => Self::Admin,
+            Role::Moderator => Self::Moderator,
+            Role::User => Self::User,
+        }
+    }
+}
+
+impl ShowUser {
+    /// Everything there is to see.
+    pub fn whole(user: User) -> Self {
+        Self {
+            username: user.username.unwrap_or_else(|| format!("user_{}", user.id.0)),
+            email: Some(user.email),
+            first_name: user.first_name.unwrap_or_default(),
+            last_name: user.last_name.unwrap_or_default(),
+            uuid: user.uuid,
+            role: Some(user.role.into()),
+            is_active: Some(user.is_active),
+            created_at: user.created_at.naive(),
+            updated_at: user.updated_at.naive(),
+        }
+    }
+
+    /// What this visitor may see.
+    fn to(visitor: &Visitor, user: User) -> Self {
+        let whole = Self::whole(user);
+        match visitor.0 {
+            Some(_) => whole,
+            None => Self { email: None, role: None, is_active: None, ..whole },
+        }
+    }
+}
+
+/// A user with his books, newest first, at most 1,000.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UserWithBooks {
+    #[serde(flatten)]
+    #[salvo(schema(inline))]
+    user: ShowUser,
+    books: Vec<BookOfUser>,
+}
+
+/// A book as its owner's page shows it.
+#[derive(Debug, Serialize, ToSchema)]
+#[salvo(schema(example = json!({
+    "uuid": "019a9d5e-6c1f-7c3b-8a54-3f0c1f4e2d10", "title": "Dune", "author": "Frank Herbert", "publisher": "Chilton Books",
+})))]
+pub struct BookOfUser {
+    uuid: Uuid,
+    title: String,
+    author: String,
+    publisher: String,
+}
+
+impl From<Book> for BookOfUser {
+    fn from(book: Book) -> Self {
+        Self { uuid: book.uuid, title: book.title, author: book.author, publisher: book.publisher }
+    }
+}
+
+/// The user that a path names.
+#[derive(Debug)]
+pub struct UserPath {
+    pub uuid: Uuid,
+}
+
+impl Input for UserPath {
+    const NAME: &'static str = "UserPath";
+
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let uuid = fields.required("user_uuid", UuidText);
+        Some(Self { uuid: uuid? })
+    }
+}
+
+/// The address that a path names.
+#[derive(Debug)]
+struct EmailPath {
+    email: String,
+}
+
+impl Input for EmailPath {
+    const NAME: &'static str = "EmailPath";
+
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let email = fields.required("email", text(1, 320, "ada@example.com"));
+        Some(Self { email: email? })
+    }
+}
+
+/// Which part of a list.
+#[derive(Debug)]
+pub struct PageQuery {
+    pub limit: i64,
+    pub cursor: Option<i64>,
+}
+
+impl Input for PageQuery {
+    const NAME: &'static str = "PageQuery";
+
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let limit = fields.or("limit", integer(1, 1000, 20), 100);
+        let cursor = fields.optional("cursor", Cursor);
+        Some(Self { limit: limit?, cursor: cursor? })
+    }
+}
+
+/// What is to change of a user.
+#[derive(Debug)]
+pub struct UserUpdate(pub Patch);
+
+impl UserUpdate {
+    /// Reads what users themselves may change.
+    pub fn read_profile(fields: &mut Fields<'_>) -> Option<Patch> {
+        let username = fields.optional("username", username(3, 50));
+        let email = fields.optional("email", fields.email());
+        let first_name = fields.optional("first_name", text(1, 100, "Ada"));
+        let last_name = fields.optional("last_name", text(1, 100, "Lovelace"));
+        let is_active = fields.optional("is_active", Flag);
+        Some(Patch {
+            username: username?,
+            email: email?,
+            first_name: first_name?,
+            last_name: last_name?,
+            is_active: is_active?,
+            role: None,
+        })
+    }
+}
+
+impl Input for UserUpdate {
+    const NAME: &'static str = "UserUpdate";
+
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        Self::read_profile(fields).map(Self)
+    }
+}
+
+/// The present and the next password.
+#[derive(Debug)]
+struct PasswordChange {
+    current: Password,
+    new: Password,
+}
+
+impl Input for PasswordChange {
+    const NAME: &'static str = "PasswordChange";
+
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let current = fields.required("current_password", GivenPassword);
+        let new = fields.required("new_password", NewPassword);
+        Some(Self { current: current?, new: new? })
+    }
+}
+
+/// Refuses a password that is the user's own address or name.
+pub fn refuse_own_name(
+    fields: &mut Fields<'_>,
+    name: &'static str,
+    username: Option<String>,
+    email: Option<Email>,
+    password: Option<Password>,
+) -> (Option<String>, Option<Email>, Option<Password>) {
+    let own = [username.as_deref().unwrap_or_default(), email.as_ref().map_or("", Email::as_str)];
+    let found = password.as_ref().and_then(|password| weakness(password.as_str(), &own));
+    match found {
+        Some(weakness) => {
+            fields.refuse(name, Broken::password(weakness));
+            (username, email, None)
+        }
+        None => (username, email, password),
+    }
+}
+
+/// Hashes the password and adds the user.
+pub async fn add(app: &App, mut new: NewUser, password: Password) -> Result<User> {
+    // Refused before the costly hash; the transaction looks again.
+    app.db.read(|db| users::refuse_taken(db, &new))?;
+    new.password_hash = app.auth.hasher().hash(password).await?;
+    app.db.write(move |db| users::create(db, &new)).await
+}
+
+/// Get one's own profile with one's books
+#[endpoint(operation_id = "get_own_user", tags(TAG_USERS))]
+pub async fn get_own_user(app: App, caller: Caller) -> Result<Done<UserWithBooks>, Failure> {
+    let (user, books) = app.db.scan(move |db| with_books(db, caller.uuid())).await?;
+    Ok(Done(UserWithBooks { user: ShowUser::whole(user), books }))
+}
+
+fn with_books(db: &crate::db::Read, uuid: Uuid) -> Result<(User, Vec<BookOfUser>)> {
+    let user = users::by_uuid(db, uuid)?;
+    let books = books::list(db, Shelf::Of(user.id), None, BOOKS_SHOWN_MAX)?;
+    Ok((user, books.into_iter().map(BookOfUser::from).collect()))
+}
+
+/// List the users, newest first
+#[endpoint(operation_id = "list_users", tags(TAG_USERS))]
+pub async fn list_users(
+    app: App,
+    visitor: Visitor,
+    input: Valid<Query<PageQuery>>,
+) -> Result<Page<ShowUser>, Failure> {
+    let Query(page) = input.0;
+    users::refuse_browsing(app.config.users.directory, visitor.0.as_ref())?;
+    let found = app.db.scan(move |db| users::list(db, page.cursor, page.limit + 1)).await?;
+    Ok(super::page(found, page.limit, |user| user.id.0, |user| ShowUser::to(&visitor, user)))
+}
+
+/// Get a user with his books
+#[endpoint(operation_id = "get_user", tags(TAG_USERS))]
+pub async fn get_user(
+    app: App,
+    visitor: Visitor,
+    input: Valid<Path<UserPath>>,
+) -> Result<Done<UserWithBooks>, Failure> {
+    let Path(path) = input.0;
+    users::refuse_browsing(app.config.users.directory, visitor.0.as_ref())?;
+    let (user, books) = app.db.scan(move |db| with_books(db, path.uuid)).await?;
+    Ok(Done(UserWithBooks { user: ShowUser::to(&visitor, user), books }))
+}
+
+/// Find a user by e-mail address
+///
+/// The address is compared without regard to case.
+#[endpoint(operation_id = "get_user_by_email", tags(TAG_USERS))]
+pub async fn get_user_by_email(
+    app: App,
+    visitor: Visitor,
+    input: Valid<Path<EmailPath>>,
+) -> Result<Done<ShowUser>, Failure> {
+    let Path(path) = input.0;
+    users::refuse_browsing(app.config.users.directory, visitor.0.as_ref())?;
+    let user = app.db.read(|db| users::by_email(db, &path.email))?;
+    // Whoever asked knows the address.
+    let email = Some(user.email.clone());
+    Ok(Done(ShowUser { email, ..ShowUser::to(&visitor, user) }))
+}
+
+/// Change a profile
+///
+/// One's own; anybody's for administrators. A new e-mail address is unconfirmed.
+#[endpoint(operation_id = "update_user", tags(TAG_USERS))]
+pub async fn update_user(
+    app: App,
+    caller: Caller,
+    input: Valid<(Path<UserPath>, Json<UserUpdate>)>,
+) -> Result<Done<ShowUser>, Failure> {
+    let (Path(path), Json(update)) = input.0;
+    let user = app.db.write(move |db| users::update(db, &caller, path.uuid, &update.0)).await?;
+    Ok(Done(ShowUser::whole(user)))
+}
+
+/// Delete an account
+///
+/// One's own; anybody's for administrators. The books stay, ownerless.
+#[endpoint(operation_id = "delete_user", tags(TAG_USERS))]
+pub async fn delete_user(
+    app: App,
+    caller: Caller,
+    input: Valid<Path<UserPath>>,
+) -> Result<Done<Message>, Failure> {
+    let Path(path) = input.0;
+    app.db.write(move |db| users::delete(db, &caller, path.uuid)).await?;
+    Ok(Done(deleted(path.uuid)))
+}
+
+/// What is said of a user who is gone.
+pub fn deleted(uuid: Uuid) -> Message {
+    Message::new(format!("User {uuid} deleted successfully"))
+}
+
+/// Change one's password
+///
+/// Every token of the user dies with the old password, the one used here included.
+#[endpoint(operation_id = "change_password", tags(TAG_USERS))]
+pub async fn change_password(
+    app: App,
+    caller: Caller,
+    address: Address,
+    input: Valid<Json<PasswordChange>>,
+) -> Result<Done<Message>, Failure> {
+    let Json(given) = input.0;
+    let unfit = |weakness: Weakness| Failure::at_field("new_password", Broken::password(weakness));
+    app.auth.change_password(&app.db, &caller, address.0, given.current, given.new, unfit).await?;
+    Ok(Done(Message::new("Password changed successfully")))
+}

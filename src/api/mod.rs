@@ -1,0 +1,122 @@
+//! The APIs in one table, the routes that belong to none of them, and the OpenAPI document of all.
+
+mod bookshelf;
+mod document;
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use salvo::oapi::{ToSchema, endpoint};
+use salvo::{Router, Service, Writer};
+use salvo_compression::{Compression, CompressionLevel};
+use salvo_cors::Cors;
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+pub use self::document::document;
+use crate::app::App;
+use crate::error::Refusal;
+use crate::http::answer::{Done, Failure, Voice};
+use crate::http::docs;
+use crate::http::hoops::Edge;
+use crate::http::resource::at;
+
+/// One API: its routes, its words, and how the document tells of it.
+#[derive(Debug)]
+pub struct Api {
+    name: &'static str,
+    description: &'static str,
+    tags: &'static [(&'static str, &'static str)],
+    voice: Voice,
+    routes: fn() -> Vec<Router>,
+    /// What an operation may be refused with, besides what its arguments imply.
+    refusals: fn(operation: &str) -> Vec<Refusal>,
+}
+
+/// Every API.
+static APIS: [&Api; 1] = [&bookshelf::API];
+
+static VOICES: LazyLock<Vec<Voice>> = LazyLock::new(|| APIS.iter().map(|api| api.voice).collect());
+
+/// An id as the examples show one.
+const EXAMPLE_ID: Uuid = Uuid::from_u128(0x019a_9d5e_6c1f_7c3b_8a54_3f0c_1f4e_2d10);
+/// A wait as the examples show one.
+const EXAMPLE_WAIT: Duration = Duration::from_secs(1);
+
+/// Answers of fewer bytes are sent as they are.
+const COMPRESS_MIN_BYTES: usize = 1024;
+
+const TAG_HOUSE: &str = "satchel";
+
+/// Everything this server answers.
+pub fn service(app: &App) -> Service {
+    let mut router = api_router();
+    if app.config.server.docs {
+        let document = serde_json::to_vec(&document()).expect("the document is JSON");
+        router = router.append(&mut docs::routes(document.into()));
+    }
+    let service = Service::new(router).hoop(Edge::new(app.clone(), VOICES.as_slice()));
+    let origins = &app.config.server.cors_origins;
+    let service = if origins.is_empty() { service } else { service.hoop(cors(origins)) };
+    let gzip = Compression::new().disable_all().enable_gzip(CompressionLevel::Fastest);
+    service.hoop(gzip.min_length(COMPRESS_MIN_BYTES))
+}
+
+/// The routes that the document tells of.
+fn api_router() -> Router {
+    let house = vec![
+        at("/health").get(get_health).into(),
+        at("/.well-known/jwks.json").get(get_signing_keys).into(),
+    ];
+    APIS.iter().fold(Router::new().append(&mut { house }), |router, api| {
+        router.append(&mut (api.routes)())
+    })
+}
+
+/// Lets pages of these origins ask, with tokens but without cookies: there are none.
+fn cors(origins: &[String]) -> impl salvo::Handler + use<> {
+    use salvo::http::Method;
+    Cors::new()
+        .allow_origin(&origins.to_vec())
+        .allow_methods(vec![Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_headers(vec!["authorization", "content-type", "x-request-id"])
+        .expose_headers(vec!["link", "x-request-id", "x-process-time", "retry-after"])
+        .max_age(3600)
+        .into_handler()
+}
+
+/// That the process answers.
+#[derive(Debug, Serialize, ToSchema)]
+#[salvo(schema(example = json!({ "status": "ok" })))]
+struct Health {
+    status: &'static str,
+}
+
+/// See whether the process answers
+///
+/// Asks nothing of the database.
+#[endpoint(operation_id = "get_health", tags(TAG_HOUSE))]
+async fn get_health() -> Done<Health> {
+    Done(Health { status: "ok" })
+}
+
+/// A JSON Web Key Set (RFC 7517 §5).
+#[derive(Debug, Serialize, ToSchema)]
+#[salvo(schema(example = json!({ "keys": [{
+    "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA",
+    "kid": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+    "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+}] })))]
+struct KeySet {
+    keys: Value,
+}
+
+/// Get the public signing keys
+///
+/// Whoever has them can verify a token without asking this server: EdDSA over Ed25519 (RFC 8037).
+#[endpoint(operation_id = "get_signing_keys", tags(TAG_HOUSE))]
+async fn get_signing_keys(app: App) -> Result<Done<KeySet>, Failure> {
+    let mut set = app.auth.jwks();
+    Ok(Done(KeySet { keys: set["keys"].take() }))
+}

@@ -1,0 +1,71 @@
+//! App: the one state that handlers share.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::config::{Config, Environment};
+use crate::db::{self, Db, DirLock, migrate};
+use crate::domain::auth::Auth;
+use crate::error::Result;
+use crate::http::input::Limits;
+
+/// The state. Clones share it.
+#[derive(Clone, Debug)]
+pub struct App(Arc<State>);
+
+/// What [`App`] derefs to.
+#[derive(Debug)]
+pub struct State {
+    /// The settings.
+    pub config: Config,
+    /// The time.
+    pub clock: Clock,
+    /// The database.
+    pub db: Db,
+    /// Sign-in.
+    pub auth: Arc<Auth>,
+    /// Held as long as the state lives: one server to a data directory.
+    _lock: DirLock,
+}
+
+impl Deref for App {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.0
+    }
+}
+
+impl App {
+    /// Takes the data directory, migrates the database if the settings say so, and opens it and the keys.
+    pub fn open(config: Config, clock: Clock) -> Result<Self> {
+        let lock = DirLock::acquire(&config.server.data, "satchel serve")?;
+        let path = config.database();
+        if config.db.migrate_on_start {
+            migrate::up(&path, &clock, None)?;
+        }
+        let db = Db::open(&database_options(&config), clock.clone())?;
+        let auth = Auth::open(&config.auth, &config.keys(), config.longest_token(), &db, clock.clone())?;
+        Ok(Self(Arc::new(State { config, clock, db, auth, _lock: lock })))
+    }
+
+    /// What the settings say about input.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            body_max_bytes: self.config.server.body_max_bytes,
+            test_domains: self.config.environment == Environment::Development,
+        }
+    }
+}
+
+/// How the settings want the database opened.
+pub fn database_options(config: &Config) -> db::Options {
+    let mut options = db::Options::new(config.database());
+    options.readers = config.server.workers();
+    options.scan_threads = config.db.scan_threads;
+    options.queue = config.db.queue;
+    options.group = config.db.group;
+    options.max_pages = config.db.max_pages;
+    options
+}

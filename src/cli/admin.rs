@@ -1,0 +1,163 @@
+//! `satchel admin`: users, for whoever has the machine. A running server notices at once.
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::time::Duration;
+
+use crate::app::database_options;
+use crate::cli::AdminCommand;
+use crate::clock::Clock;
+use crate::config::{Config, Environment};
+use crate::db::{Db, DirLock, Write as WriteRight, migrate};
+use crate::domain::auth::passwords::{Hasher, Password, Weakness, weakness};
+use crate::domain::auth::{Admin, hasher_settings};
+use crate::domain::users::{self, Email, NewUser, Patch, Role, User};
+use crate::error::{Error, Result};
+
+/// A running server has noticed a change after this long.
+const NOTICED_AFTER: Duration = Duration::from_millis(250);
+
+/// Does what is asked of the users. A running server has noticed before this returns.
+///
+/// # Errors
+/// A fault or refusal of one sentence when it cannot be done.
+pub fn run(config: &Config, command: AdminCommand) -> Result<()> {
+    let clock = Clock::system();
+    let served = DirLock::held(&config.server.data);
+    if !served && config.db.migrate_on_start {
+        // The first administrator may be made before the first start.
+        let _lock = DirLock::acquire(&config.server.data, "satchel admin")?;
+        migrate::up(&config.database(), &clock, None)?;
+    }
+    let db = Db::open(&database_options(config), clock.clone())?;
+    let operator = Admin::operator();
+    let change = |email: String, patch: Patch, done: &str| -> Result<()> {
+        let user = db.write_blocking(move |db| {
+            let uuid = users::by_email(db, &email)?.uuid;
+            users::update_as_admin(db, &operator, uuid, &patch)
+        })?;
+        told(&user, done);
+        Ok(())
+    };
+    match command {
+        AdminCommand::Create { email, username, password_stdin } => {
+            create(config, &db, &clock, &email, username, password_stdin)?;
+        }
+        AdminCommand::Promote { email } => {
+            change(email, Patch { role: Some(Role::Admin), ..Patch::default() }, "is an administrator")?;
+        }
+        AdminCommand::Demote { email } => {
+            change(email, Patch { role: Some(Role::User), ..Patch::default() }, "is a user")?;
+        }
+        AdminCommand::Block { email } => set_blocked(&db, email, true)?,
+        AdminCommand::Unblock { email } => set_blocked(&db, email, false)?,
+        AdminCommand::Confirm { email } => {
+            let user = db.write_blocking(move |db| {
+                let id = users::by_email(db, &email)?.id;
+                users::confirm_email(db, id)
+            })?;
+            told(&user, "has a confirmed address");
+        }
+        AdminCommand::SetPassword { email, password_stdin } => {
+            let user = db.read(|db| users::by_email(db, &email))?;
+            let own = [user.email.as_str(), user.username.as_deref().unwrap_or_default()];
+            let hash = hash(config, &clock, password(password_stdin)?, &own)?;
+            db.write_blocking(move |db| users::set_password(db, user.id, &hash))?;
+            println!("{email} has a new password; every session ended");
+        }
+        AdminCommand::List => {
+            for user in db.read(users::admins)? {
+                let state = if user.shut_out(false).is_some() { "shut out" } else { "active" };
+                println!("{}  {}  {state}  since {}", user.uuid, user.email, user.created_at);
+            }
+        }
+    }
+    db.close()?;
+    if served {
+        std::thread::sleep(NOTICED_AFTER);
+    }
+    Ok(())
+}
+
+fn create(
+    config: &Config,
+    db: &Db,
+    clock: &Clock,
+    email: &str,
+    username: Option<String>,
+    password_stdin: bool,
+) -> Result<()> {
+    let test_domains = config.environment == Environment::Development;
+    let email = Email::parse(email, test_domains)
+        .map_err(|reason| Error::fault(format!("{email} is not a valid email address: {reason}")))?;
+    if let Some(name) = &username {
+        let length = name.chars().count();
+        if !(3..=50).contains(&length) || name.contains(['@', '\0']) {
+            return Err(Error::fault("a username has 3 to 50 characters and no @"));
+        }
+    }
+    let own = [email.as_str(), username.as_deref().unwrap_or_default()];
+    let password_hash = hash(config, clock, password(password_stdin)?, &own)?;
+    let uuid = clock.new_id();
+    let user = db.write_blocking(move |db: &WriteRight<'_>| {
+        let new = NewUser {
+            uuid,
+            email,
+            username,
+            first_name: None,
+            last_name: None,
+            password_hash,
+            role: Role::Admin,
+            is_active: true,
+        };
+        let user = users::create(db, &new)?;
+        users::confirm_email(db, user.id)
+    })?;
+    told(&user, "is an administrator");
+    Ok(())
+}
+
+fn set_blocked(db: &Db, email: String, blocked: bool) -> Result<()> {
+    let user = db.write_blocking(move |db| {
+        let uuid = users::by_email(db, &email)?.uuid;
+        users::set_blocked(db, &Admin::operator(), uuid, blocked)
+    })?;
+    told(&user, if blocked { "is blocked; every session ended" } else { "is let in again" });
+    Ok(())
+}
+
+fn told(user: &User, done: &str) {
+    println!("{} {done}", user.email);
+}
+
+fn hash(config: &Config, clock: &Clock, password: Password, own: &[&str]) -> Result<String> {
+    if let Some(weakness) = weakness(password.as_str(), own) {
+        return Err(Error::fault(match weakness {
+            Weakness::TooShort => "the password has fewer than 8 characters",
+            Weakness::TooLong => "the password has more than 256 characters",
+            Weakness::Common => "the password is among the most common ones",
+            Weakness::OwnName => "the password is the user's own e-mail address or username",
+        }));
+    }
+    Hasher::new(hasher_settings(&config.auth), clock.clone())?.hash_blocking(&password)
+}
+
+/// The first line of stdin; a person at a terminal is asked for it.
+fn password(from_stdin: bool) -> Result<Password> {
+    let stdin = std::io::stdin();
+    if !from_stdin {
+        if !stdin.is_terminal() {
+            return Err(Error::fault("there is no terminal to ask for the password on: use --password-stdin"));
+        }
+        let typed = rpassword::prompt_password("Password: ").map_err(anyhow::Error::from)?;
+        let again = rpassword::prompt_password("The same again: ").map_err(anyhow::Error::from)?;
+        if typed != again {
+            return Err(Error::fault("the two passwords differ"));
+        }
+        return Ok(Password::new(typed));
+    }
+    let mut line = String::new();
+    stdin.lock().read_line(&mut line).map_err(anyhow::Error::from)?;
+    std::io::stdout().flush().map_err(anyhow::Error::from)?;
+    let line = line.strip_suffix('\n').unwrap_or(&line);
+    Ok(Password::new(line.strip_suffix('\r').unwrap_or(line).to_owned()))
+}

@@ -1,0 +1,60 @@
+//! `satchel db`: backup, restore, verify, drop.
+
+use std::path::Path;
+
+use crate::cli::{DbCommand, confirm};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::db::backup;
+use crate::db::DirLock;
+use crate::error::{Error, Result};
+
+/// Does what is asked of the database as a whole.
+///
+/// # Errors
+/// A fault of one sentence when it cannot be done.
+pub fn run(config: &Config, command: DbCommand) -> Result<()> {
+    let path = config.database();
+    let lock = || DirLock::acquire(&config.server.data, "satchel db");
+    match command {
+        DbCommand::Backup { file } => {
+            backup::backup(&path, &file)?;
+            println!("backup  {}", file.display());
+        }
+        DbCommand::Verify { file } => verify(file.as_deref().unwrap_or(&path))?,
+        DbCommand::Restore { file, yes } => {
+            let _lock = lock()?;
+            confirm(yes, &format!("Put {} in the place of {}?", file.display(), path.display()))?;
+            let kept = backup::restore(&file, &path, &Clock::system())?;
+            println!("restored  {}", path.display());
+            if let Some(kept) = kept {
+                println!("the former database is  {}", kept.display());
+            }
+        }
+        DbCommand::Drop { yes, no_backup } => {
+            let _lock = lock()?;
+            if !path.exists() {
+                return Err(Error::fault(format!("there is no database at {}", path.display())));
+            }
+            confirm(yes, &format!("Throw {} away?", path.display()))?;
+            if !no_backup {
+                let stamp = Clock::system().now().seconds();
+                let file = config.server.data.join(format!("satchel.db.before-drop-{stamp}"));
+                backup::backup(&path, &file)?;
+                println!("backup  {}", file.display());
+            }
+            backup::drop(&path)?;
+            println!("dropped  {}", path.display());
+        }
+    }
+    Ok(())
+}
+
+fn verify(path: &Path) -> Result<()> {
+    let found = backup::verify(path)?;
+    println!("{} is whole: schema {}, {} bytes", path.display(), found.schema, found.bytes);
+    for (table, rows) in found.tables {
+        println!("  {table:<20} {rows}");
+    }
+    Ok(())
+}

@@ -1,0 +1,425 @@
+//! Command line: what can be asked of `satchel`, and how it ends.
+
+pub mod admin;
+pub mod check;
+pub mod db;
+pub mod keys;
+pub mod migrate;
+pub mod openapi;
+pub mod serve;
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::config::{self, Config, Log, Overrides};
+use crate::error::{Error, Refusal, Result, UserKey};
+use crate::telemetry;
+
+/// Satchel: five HTTP APIs, one binary, one SQLite file. Without a command it serves.
+#[derive(Debug, Parser)]
+#[command(name = "satchel", version, after_help = "Example:\n  satchel --port 9000 --data ./data")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// What `serve` takes.
+    #[command(flatten)]
+    pub listen: Listen,
+    /// The directory with the database, the keys and the pictures [default: ./data]
+    #[arg(long, global = true, value_name = "DIRECTORY")]
+    pub data: Option<String>,
+    /// The configuration [default: config.toml in the working directory, if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Where to listen.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Listen {
+    /// The address to listen on [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS")]
+    pub host: Option<String>,
+    /// The port to listen on, 0 for any free one [default: 8000]
+    #[arg(long)]
+    pub port: Option<u16>,
+}
+
+/// What can be asked.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serves the APIs until SIGTERM or Ctrl-C (also done without a command)
+    #[command(after_help = "Example:\n  satchel serve --host 0.0.0.0 --port 9000 --data /var/lib/satchel")]
+    Serve(Listen),
+    /// Shows the schema's state, or moves it forward or back
+    #[command(subcommand, after_help = "Example:\n  satchel migrate status")]
+    Migrate(MigrateCommand),
+    /// Makes and looks after users; a running server notices at once
+    #[command(subcommand, after_help = "Example:\n  satchel admin create --email ada@example.org")]
+    Admin(AdminCommand),
+    /// Looks after the keys that sign tokens
+    #[command(subcommand, after_help = "Example:\n  satchel keys rotate")]
+    Keys(KeysCommand),
+    /// Backs the database up, brings it back, checks it or throws it away
+    #[command(subcommand, after_help = "Example:\n  satchel db backup ./satchel-backup.db")]
+    Db(DbCommand),
+    /// Prints the OpenAPI document
+    #[command(after_help = "Example:\n  satchel openapi > openapi.json")]
+    Openapi,
+    /// Reads the configuration and says what would run
+    #[command(after_help = "Example:\n  satchel check --config ./config.toml")]
+    Check,
+}
+
+/// What can be asked of the schema.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum MigrateCommand {
+    /// Lists the migrations and says which are applied
+    #[command(after_help = "Example:\n  satchel migrate status")]
+    Status,
+    /// Applies the next migrations
+    #[command(after_help = "Example:\n  satchel migrate up")]
+    Up {
+        /// How many [default: all]
+        #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        steps: Option<u32>,
+    },
+    /// Takes the last migrations back, with what they hold
+    #[command(after_help = "Example:\n  satchel migrate down 1")]
+    Down {
+        /// How many
+        #[arg(value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+        steps: u32,
+    },
+}
+
+/// What can be done to users.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum AdminCommand {
+    /// Makes an administrator, whose e-mail address counts as confirmed
+    #[command(
+        after_help = "Examples:\n  satchel admin create --email ada@example.org\n  satchel admin create --email ada@example.org --username ada --password-stdin < password.txt"
+    )]
+    Create {
+        /// The e-mail address to sign in with
+        #[arg(long)]
+        email: String,
+        /// The username [default: none]
+        #[arg(long)]
+        username: Option<String>,
+        /// Takes the first line of the standard input as the password, and asks nothing
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Makes a user an administrator
+    #[command(after_help = "Example:\n  satchel admin promote ada@example.org")]
+    Promote {
+        /// The user's e-mail address
+        email: String,
+    },
+    /// Makes an administrator a user
+    #[command(after_help = "Example:\n  satchel admin demote ada@example.org")]
+    Demote {
+        /// The user's e-mail address
+        email: String,
+    },
+    /// Shuts a user out; every session ends
+    #[command(after_help = "Example:\n  satchel admin block ada@example.org")]
+    Block {
+        /// The user's e-mail address
+        email: String,
+    },
+    /// Lets a blocked user in again
+    #[command(after_help = "Example:\n  satchel admin unblock ada@example.org")]
+    Unblock {
+        /// The user's e-mail address
+        email: String,
+    },
+    /// Counts a user's e-mail address as confirmed
+    #[command(after_help = "Example:\n  satchel admin confirm ada@example.org")]
+    Confirm {
+        /// The user's e-mail address
+        email: String,
+    },
+    /// Gives a user a new password; every session ends
+    #[command(
+        after_help = "Examples:\n  satchel admin set-password ada@example.org\n  satchel admin set-password ada@example.org --password-stdin < password.txt"
+    )]
+    SetPassword {
+        /// The user's e-mail address
+        email: String,
+        /// Takes the first line of the standard input as the password, and asks nothing
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Lists the administrators
+    #[command(after_help = "Example:\n  satchel admin list")]
+    List,
+}
+
+/// What can be done to the keys that sign tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum KeysCommand {
+    /// Lists the keys and says what each is good for
+    #[command(after_help = "Example:\n  satchel keys list")]
+    List,
+    /// Makes a new key, which signs from now on; the old ones still verify
+    #[command(after_help = "Example:\n  satchel keys rotate")]
+    Rotate,
+    /// Ends a key: it verifies until its last token has expired
+    #[command(
+        after_help = "Examples:\n  satchel keys retire 7mQzP3gTn0Jv0mR5mW2cYH9xk1d4uE6sLbB8aVfXo_Q\n  satchel keys retire --now 7mQzP3gTn0Jv0mR5mW2cYH9xk1d4uE6sLbB8aVfXo_Q\n\n`satchel keys list` shows the ids."
+    )]
+    Retire {
+        /// The key's id
+        // A thumbprint may begin with a hyphen.
+        #[arg(value_name = "KID", allow_hyphen_values = true)]
+        kid: String,
+        /// Ends it at once, and every token that it signed
+        #[arg(long)]
+        now: bool,
+    },
+}
+
+/// What can be done to the database as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum DbCommand {
+    /// Writes a consistent copy, also while the server runs
+    #[command(after_help = "Example:\n  satchel db backup ./satchel-backup.db")]
+    Backup {
+        /// The file to write; there must be none of this name yet
+        file: PathBuf,
+    },
+    /// Puts a copy in the database's place; the server must not run
+    #[command(after_help = "Example:\n  satchel db restore ./satchel-backup.db --yes")]
+    Restore {
+        /// The copy
+        file: PathBuf,
+        /// Asks nothing
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Checks the database, or a copy, from end to end
+    #[command(after_help = "Examples:\n  satchel db verify\n  satchel db verify ./satchel-backup.db")]
+    Verify {
+        /// The copy [default: the database itself]
+        file: Option<PathBuf>,
+    },
+    /// Throws the database away, after a backup; the server must not run
+    #[command(after_help = "Example:\n  satchel db drop --yes --no-backup")]
+    Drop {
+        /// Asks nothing
+        #[arg(long)]
+        yes: bool,
+        /// Makes no backup before
+        #[arg(long)]
+        no_backup: bool,
+    },
+}
+
+/// Does what the command line asks. The exit code is 0 when it was done, 1 after one sentence on stderr when not,
+/// and 2 when the command line itself is wrong.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse().and_then(Cli::settled) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A closed pipe must not make `--help` fail in another way.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let done = run(cli);
+    telemetry::flush();
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let sentence = telemetry::one_line(&sentence(&error));
+            // When stderr is gone, the exit code is all there is to say it with.
+            let _ = writeln!(io::stderr(), "satchel: {sentence}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Cli {
+    /// Takes `--host` and `--port` from before `serve`, too; other commands do not know them.
+    pub fn settled(mut self) -> Result<Self, clap::Error> {
+        let before = std::mem::take(&mut self.listen);
+        let listen = match &self.command {
+            None => before,
+            Some(Command::Serve(listen)) => {
+                Listen { host: listen.host.clone().or(before.host), port: listen.port.or(before.port) }
+            }
+            Some(_) if before.host.is_none() && before.port.is_none() => before,
+            Some(_) => {
+                let message = "--host and --port belong to `satchel serve`";
+                return Err(Self::command().error(ErrorKind::ArgumentConflict, message));
+            }
+        };
+        self.listen = listen;
+        Ok(self)
+    }
+
+    fn overrides(&self) -> Overrides {
+        Overrides { host: self.listen.host.clone(), port: self.listen.port, data: self.data.clone() }
+    }
+}
+
+fn run(cli: Cli) -> Result<()> {
+    let config = Config::load(cli.config.as_deref(), config::environment()?.into_iter(), &cli.overrides())?;
+    let command = cli.command.unwrap_or(Command::Serve(cli.listen));
+    match &command {
+        Command::Serve(_) => telemetry::init(&config.log)?,
+        // A command says on stdout what it did; its log is for what went wrong.
+        _ => telemetry::init(&Log { level: String::from("warn"), ..config.log.clone() })?,
+    }
+    match command {
+        Command::Serve(_) => serve::run(config),
+        Command::Migrate(command) => migrate::run(&config, command),
+        Command::Admin(command) => admin::run(&config, command),
+        Command::Keys(command) => keys::run(&config, command),
+        Command::Db(command) => db::run(&config, command),
+        Command::Openapi => openapi::run(),
+        Command::Check => check::run(&config),
+    }
+}
+
+/// What a person at the terminal reads. A refusal has the words of the command line here, as it has those of
+/// an API there.
+fn sentence(error: &Error) -> String {
+    let refusal = match error {
+        Error::Fault(_) => return error.to_string(),
+        Error::Refusal(refusal) => refusal,
+    };
+    match refusal {
+        Refusal::UserNotFound(UserKey::Email(email)) => format!("no user has the e-mail address {email}"),
+        Refusal::UserNotFound(UserKey::Uuid(uuid)) => format!("there is no user {uuid}"),
+        Refusal::EmailTaken => String::from("another user has this e-mail address"),
+        Refusal::UsernameTaken => String::from("another user has this username"),
+        Refusal::LastAdmin => String::from("the last active administrator must remain one"),
+        Refusal::UserBlocked => String::from("the user is blocked"),
+        Refusal::UserDeleted => String::from("the user was deleted"),
+        Refusal::UserInactive => String::from("the user is not active"),
+        Refusal::Busy(_) => String::from("the database is busy, please try again"),
+        Refusal::StorageFull => String::from("the disk is full"),
+        other => format!("this was refused: {other:?}"),
+    }
+}
+
+/// Asks a person at the terminal for a yes, unless `yes` was said on the command line already.
+///
+/// # Errors
+/// A fault when the answer is anything else, or when there is nobody to ask.
+pub fn confirm(yes: bool, question: &str) -> Result<()> {
+    if yes {
+        return Ok(());
+    }
+    let stdin = io::stdin();
+    if !stdin.is_terminal() {
+        return Err(Error::fault("there is no terminal to ask on: say --yes"));
+    }
+    let mut answer = String::new();
+    let asked = write!(io::stderr(), "{question} [y/N] ").and_then(|()| stdin.read_line(&mut answer));
+    match asked {
+        Ok(_) if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") => Ok(()),
+        _ => Err(Error::fault("nothing was done")),
+    }
+}
+
+/// Why the system did not do something, without its number for it.
+pub fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let words = text.split_once(" (os error").map_or(text.as_str(), |(words, _)| words);
+    let mut letters = words.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace()).and_then(Cli::settled)
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    /// Walks every command, so that a new one cannot come without an example, nor with one that does not parse.
+    #[test]
+    fn every_command_has_help_with_an_example_that_parses() {
+        fn walk(command: &clap::Command, path: &str) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples: Vec<_> = help.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+            assert!(!examples.is_empty(), "`{path}` has no example");
+            assert!(command.get_about().is_some(), "`{path}` says nothing");
+            for example in examples {
+                assert!(example.starts_with(path), "`{path}` has the example of another: {example}");
+                let line = example.split(['<', '>']).next().unwrap_or(example);
+                if let Err(error) = read(line) {
+                    panic!("{example}: {error}");
+                }
+            }
+            for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
+                walk(inner, &format!("{path} {}", inner.get_name()));
+            }
+        }
+        walk(&Cli::command(), "satchel");
+    }
+
+    #[test]
+    fn no_command_is_serve_and_flags_may_stand_before_or_after() {
+        let check = |line: &str, host: Option<&str>, port: Option<u16>, data: Option<&str>| {
+            let cli = read(line).unwrap();
+            let expected = Overrides { host: host.map(String::from), port, data: data.map(String::from) };
+            assert_eq!(cli.overrides(), expected, "{line}");
+        };
+        check("satchel", None, None, None);
+        check("satchel --port 9000 --data d", None, Some(9000), Some("d"));
+        check("satchel serve --host ::1 --port 0", Some("::1"), Some(0), None);
+        check(
+            "satchel --port 1 --host localhost serve --port 2 --data d",
+            Some("localhost"),
+            Some(2),
+            Some("d"),
+        );
+        check("satchel --data d keys list", None, None, Some("d"));
+        check("satchel keys list --data d", None, None, Some("d"));
+    }
+
+    #[test]
+    fn host_and_port_are_refused_where_nothing_listens() {
+        for line in ["satchel --port 1 keys list", "satchel --host ::1 check", "satchel keys list --port 1"] {
+            assert_eq!(read(line).unwrap_err().exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_reason_has_no_number() {
+        let taken = io::Error::from_raw_os_error(rustix::io::Errno::ADDRINUSE.raw_os_error());
+        assert_eq!(reason(&taken), "address already in use");
+        assert_eq!(reason(&io::Error::other("No")), "no");
+    }
+
+    #[test]
+    fn a_key_id_may_begin_with_a_hyphen() {
+        for line in ["satchel keys retire -abc --now", "satchel keys retire --now -abc"] {
+            let Some(Command::Keys(command)) = read(line).unwrap().command else { panic!("{line}") };
+            assert_eq!(command, KeysCommand::Retire { kid: String::from("-abc"), now: true }, "{line}");
+        }
+    }
+
+    #[test]
+    fn steps_are_at_least_one() {
+        for line in ["satchel migrate up 0", "satchel migrate down 0", "satchel migrate down -1"] {
+            assert_eq!(read(line).unwrap_err().exit_code(), 2, "{line}");
+        }
+        let Some(Command::Migrate(down)) = read("satchel migrate down").unwrap().command else { panic!() };
+        assert_eq!(down, MigrateCommand::Down { steps: 1 });
+    }
+}

@@ -1,0 +1,157 @@
+//! `satchel serve`: opens everything, listens, says where, and stops when told to.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use salvo::conn::Acceptor;
+use salvo::conn::tcp::TcpAcceptor;
+use salvo::fuse::FuseConfig;
+use salvo::server::ServerHandle;
+use tokio::net::TcpListener;
+use tokio::runtime::Builder;
+use tokio::task::JoinHandle;
+
+use crate::api;
+use crate::app::App;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::domain::users;
+use crate::error::{Context, Error, Result};
+
+/// How often a changed keyring is looked for.
+const KEYS_NOTICED_EVERY: Duration = Duration::from_secs(1);
+/// How often worthless rows are removed.
+const PURGE_EVERY: Duration = Duration::from_secs(3600);
+/// Longest request head, in bytes: request line and headers.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Runs the server until SIGTERM or Ctrl-C.
+///
+/// # Errors
+/// A fault of one sentence when something that it needs cannot be had.
+pub fn run(config: Config) -> Result<()> {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(config.server.workers())
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::from)
+        .context("starting the runtime")?;
+    runtime.block_on(async {
+        let stop = stop_signal()?;
+        let server = Server::start(config, Clock::system()).await?;
+        server.announce();
+        stop.await;
+        server.stop().await
+    })
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    /// Its state.
+    pub app: App,
+    /// Where it listens.
+    pub address: SocketAddr,
+    handle: ServerHandle,
+    serving: JoinHandle<std::io::Result<()>>,
+    housekeeping: JoinHandle<()>,
+}
+
+impl Server {
+    /// Opens the data directory and listens.
+    ///
+    /// # Errors
+    /// A fault of one sentence: the directory, the database, a key or the port cannot be had.
+    pub async fn start(mut config: Config, clock: Clock) -> Result<Self> {
+        let wanted = SocketAddr::new(config.server.host, config.server.port);
+        let listener = TcpListener::bind(wanted).await.map_err(|error| {
+            Error::fault(format!("cannot listen on {wanted}: {}", crate::cli::reason(&error)))
+        })?;
+        let address = listener.local_addr().map_err(anyhow::Error::from)?;
+        config.server.port = address.port();
+        let app = App::open(config, clock)?;
+        let acceptor = TcpAcceptor::try_from(listener).map_err(anyhow::Error::from)?;
+        let (handle, serving) = serve(&app, acceptor);
+        let housekeeping = tokio::spawn(keep_house(app.clone()));
+        Ok(Self { app, address, handle, serving, housekeeping })
+    }
+
+    /// Says on stdout where it listens and what there is.
+    fn announce(&self) {
+        let config = &self.app.config;
+        let url = format!("http://{}", self.address);
+        println!("Satchel {} listens on {url}", env!("CARGO_PKG_VERSION"));
+        if config.server.docs {
+            println!("  docs  {url}/scalar");
+        }
+        println!("  data  {}", config.server.data.display());
+        match self.app.db.read(users::admins) {
+            Ok(admins) if admins.is_empty() => {
+                println!("  There is no administrator yet: satchel admin create --email you@example.org");
+            }
+            _ => {}
+        }
+    }
+
+    /// Stops accepting, finishes what is in flight, writes what is queued, and closes the database.
+    ///
+    /// # Errors
+    /// A fault when the last writes could not be brought to the disk.
+    pub async fn stop(self) -> Result<()> {
+        tracing::info!("stopping");
+        let patience = Duration::from_secs(self.app.config.server.shutdown_seconds);
+        self.handle.stop_graceful(patience);
+        self.housekeeping.abort();
+        if let Ok(Err(error)) = self.serving.await {
+            tracing::error!("serving ended: {error}");
+        }
+        let db = self.app.db.clone();
+        tokio::task::spawn_blocking(move || db.close()).await.map_err(anyhow::Error::from)??;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+fn serve(app: &App, acceptor: impl Acceptor + Send + 'static) -> (ServerHandle, JoinHandle<std::io::Result<()>>) {
+    let timeout = Duration::from_secs(app.config.server.request_timeout_seconds);
+    let fuse = FuseConfig::default()
+        .with_http1_header_timeout(timeout)
+        .with_connection_idle_timeout(timeout * 4)
+        .with_write_stall_timeout(timeout)
+        .with_request_body_timeout(timeout);
+    let mut server = salvo::Server::new(acceptor)
+        .fuse_config(fuse)
+        .max_connections(app.config.server.max_connections);
+    server.http1_mut().max_buf_size(HEAD_BYTES_MAX);
+    let handle = server.handle();
+    (handle, tokio::spawn(server.try_serve(api::service(app))))
+}
+
+/// Notices changed keys and removes what time has made worthless.
+async fn keep_house(app: App) {
+    let mut keys = tokio::time::interval(KEYS_NOTICED_EVERY);
+    let mut purge = tokio::time::interval(PURGE_EVERY);
+    loop {
+        let done = tokio::select! {
+            _ = keys.tick() => app.auth.notice_keys(),
+            _ = purge.tick() => app.auth.purge(&app.db).await,
+        };
+        if let Err(error) = done {
+            tracing::error!("housekeeping: {error}");
+        }
+    }
+}
+
+/// Resolves at SIGTERM or Ctrl-C.
+fn stop_signal() -> Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| signal(kind).map_err(anyhow::Error::from).context("listening for signals");
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

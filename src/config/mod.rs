@@ -1,0 +1,137 @@
+//! Configuration: every setting, typed and checked before anything starts.
+
+mod apis;
+mod load;
+mod sections;
+mod settings;
+mod values;
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use apis::{Bookshelf, Contactbook, Identity, Lifetimes, Limits, Store, Todolist};
+pub use load::{Overrides, environment};
+pub use sections::{
+    Auth, Db, Directory, Environment, Log, LogFormat, Mail, Server, SmtpTls, Transport, Users,
+};
+pub use values::{Limit, Network, Networks, Secret};
+
+use crate::error::Result;
+
+/// All settings. The default runs a developer's machine.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// What the server is for.
+    pub environment: Environment,
+    /// Where the server listens, and what one request may cost.
+    pub server: Server,
+    /// The database.
+    pub db: Db,
+    /// Sign-in.
+    pub auth: Auth,
+    /// bookshelf's tokens.
+    pub bookshelf: Bookshelf,
+    /// store's tokens.
+    pub store: Store,
+    /// todolist's tokens.
+    pub todolist: Todolist,
+    /// identity's tokens.
+    pub identity: Identity,
+    /// contactbook's tokens and limits.
+    pub contactbook: Contactbook,
+    /// What holds for users in all five APIs.
+    pub users: Users,
+    /// Letters.
+    pub mail: Mail,
+    /// The log.
+    pub log: Log,
+    /// The settings that differ from their defaults, in the order of `config.toml`.
+    #[serde(skip)]
+    pub changed: Vec<Changed>,
+}
+
+/// A setting that is not its default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// The key, such as `server.port`.
+    pub key: &'static str,
+    /// The value as it may be shown: a secret is not.
+    pub value: String,
+    /// The file, the environment variable or the flag that set it.
+    pub source: String,
+}
+
+impl Config {
+    /// Reads `file` (without one `config.toml` in the working directory, if it is there), then the variables
+    /// `SATCHEL_<SECTION>__<KEY>` among `env`, then `flags`; the later wins.
+    ///
+    /// Every fault is one sentence: where it is, the key, the value and what is allowed. With
+    /// `environment = "production"` these are faults as well, all of them told at once: a
+    /// `server.public_url` that is not https (plain http is good for a loopback host only), letters
+    /// into files without a `mail.directory`, a sender at localhost, a mail password without TLS to another
+    /// host, argon2 below every set that OWASP's Password Storage Cheat Sheet names, and a trusted proxy
+    /// that is everybody.
+    pub fn load(
+        file: Option<&Path>,
+        env: impl Iterator<Item = (String, String)>,
+        flags: &Overrides,
+    ) -> Result<Self> {
+        load::load(file, env, flags)
+    }
+
+    /// Whether real users are served.
+    pub fn is_production(&self) -> bool {
+        self.environment == Environment::Production
+    }
+
+    /// What links begin with, without a slash at the end. When `server.port` is 0, whoever binds the port must
+    /// write it there first.
+    pub fn public_url(&self) -> String {
+        if !self.server.public_url.is_empty() {
+            return String::from(self.server.public_url.trim_end_matches('/'));
+        }
+        let port = self.server.port;
+        match self.server.host {
+            IpAddr::V4(ip) if ip.is_unspecified() => format!("http://127.0.0.1:{port}"),
+            IpAddr::V6(ip) if ip.is_unspecified() => format!("http://[::1]:{port}"),
+            IpAddr::V4(ip) => format!("http://{ip}:{port}"),
+            IpAddr::V6(ip) => format!("http://[{ip}]:{port}"),
+        }
+    }
+
+    /// The database file.
+    pub fn database(&self) -> PathBuf {
+        self.server.data.join("satchel.db")
+    }
+
+    /// The directory with the keys that sign tokens.
+    pub fn keys(&self) -> PathBuf {
+        self.server.data.join("keys")
+    }
+
+    /// How long a token of any API can be good: so long a key that no longer signs must verify.
+    pub fn longest_token(&self) -> Duration {
+        let apis = [
+            self.bookshelf.lifetimes(),
+            self.store.lifetimes(),
+            self.todolist.lifetimes(),
+            self.identity.lifetimes(),
+            self.contactbook.lifetimes(),
+        ];
+        let longest = apis.map(Lifetimes::session).into_iter().max().unwrap_or_default();
+        longest + Duration::from_secs(self.auth.leeway_seconds)
+    }
+
+    /// Where letters are written when they become files.
+    pub fn mail_directory(&self) -> PathBuf {
+        if self.mail.directory.as_os_str().is_empty() {
+            self.server.data.join("mail")
+        } else {
+            self.mail.directory.clone()
+        }
+    }
+}

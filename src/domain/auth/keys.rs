@@ -1,0 +1,680 @@
+//! Keys: the Ed25519 keys that tokens are signed with, the files they lie in, and how one follows another.
+//!
+//! Each key is a PKCS#8 PEM file (RFC 8410 §7, RFC 5958) whose name tells its life:
+//! `<created>-<kid>.pem`, and `<created>-<kid>.retired-<at>.pem` once it no longer signs. A change of state
+//! is one rename, so a kill at any instant leaves a ring that opens: at worst two keys that are not retired,
+//! of which the newest signs.
+
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ed25519_dalek::SigningKey;
+use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes};
+use jsonwebtoken::{DecodingKey, EncodingKey};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use crate::clock::{Clock, Timestamp};
+use crate::error::{Context, Error, Result};
+
+/// A key file is about 120 bytes; what is longer than this is no key.
+const FILE_BYTES_MAX: u64 = 16 * 1024;
+
+/// A key file that was begun and never finished is swept away after this long.
+const UNFINISHED_KEEP: Duration = Duration::from_secs(3600);
+
+/// The keys of one directory, as they were when it was opened.
+pub struct Keyring {
+    signer: EncodingKey,
+    signer_kid: String,
+    /// Newest first.
+    keys: Vec<Key>,
+}
+
+struct Key {
+    info: KeyInfo,
+    x: String,
+    verifier: DecodingKey,
+}
+
+/// What there is to know about a key without its secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyInfo {
+    /// The RFC 7638 thumbprint of the public key.
+    pub kid: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// What it does.
+    pub state: State,
+}
+
+/// What a key does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It signs new tokens, and verifies.
+    Signing,
+    /// It verifies, without an end: a rotation was interrupted before this key was retired.
+    Verifying,
+    /// It verifies what it signed, and nothing from `until` on.
+    Retired {
+        /// When its last token has expired.
+        until: Timestamp,
+    },
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.keys.iter().map(|key| &key.info)).finish()
+    }
+}
+
+impl Keyring {
+    /// Opens the keys of `dir`, and makes the first one when there is none at all.
+    ///
+    /// `keep` is how long a retired key goes on verifying: the longest lifetime of a token, and a little for
+    /// the leeway and for a running server to notice. A file that cannot be used is a fault whose sentence
+    /// names it: going on without it would quietly end every session it signed.
+    pub fn open(dir: &Path, clock: &Clock, keep: Duration) -> Result<Self> {
+        prepare(dir)?;
+        if names(dir)?.is_empty() {
+            create(dir, clock.now(), clock)?;
+        }
+        // A key that another process renames between the listing and the reading is found at its new name.
+        for _ in 0..10 {
+            if let Some(ring) = load(dir, clock.now(), keep)? {
+                return Ok(ring);
+            }
+        }
+        Err(Error::fault(format!("the keys in {} change while they are read: try again", dir.display())))
+    }
+
+    /// The public keys as a JWK Set (RFC 7517 §5, RFC 8037 §2), newest first.
+    ///
+    /// `alg` is `EdDSA`, the name of RFC 8037 that libraries know, and not the `Ed25519` of RFC 9864.
+    pub fn jwks(&self) -> serde_json::Value {
+        let keys: Vec<_> = self
+            .keys
+            .iter()
+            .map(|Key { info, x, .. }| {
+                json!({"kty": "OKP", "crv": "Ed25519", "x": x, "kid": info.kid, "use": "sig", "alg": "EdDSA"})
+            })
+            .collect();
+        json!({ "keys": keys })
+    }
+
+    /// Every key that still verifies, newest first.
+    pub fn list(&self) -> Vec<KeyInfo> {
+        self.keys.iter().map(|key| key.info.clone()).collect()
+    }
+
+    /// The key that signs, and its `kid`. The content of the key is the 32 bytes of its seed.
+    pub(super) fn signer(&self) -> (&EncodingKey, &str) {
+        (&self.signer, &self.signer_kid)
+    }
+
+    /// The key `kid`, unless its time is over. The content of the key is the 32 bytes of its point.
+    pub(super) fn verifier(&self, kid: &str, now: Timestamp) -> Option<&DecodingKey> {
+        let key = self.keys.iter().find(|key| key.info.kid == kid)?;
+        match key.info.state {
+            State::Retired { until } if until <= now => None,
+            _ => Some(&key.verifier),
+        }
+    }
+}
+
+/// Makes a new key, which signs from now on, and retires the one that signed.
+pub fn rotate(dir: &Path, clock: &Clock, keep: Duration) -> Result<KeyInfo> {
+    prepare(dir)?;
+    let now = clock.now();
+    sweep(dir, now, keep)?;
+    let old = names(dir)?;
+    // Later than every other, whatever the clock says, because the newest signs.
+    let after = |newest: &Name| now.max(Timestamp::from_seconds(newest.created + 1));
+    let new = create(dir, old.first().map_or(now, after), clock)?;
+    for name in old.iter().filter(|name| name.retired.is_none()) {
+        set_retired(dir, name, now)?;
+    }
+    Ok(KeyInfo { kid: new.kid, created: Timestamp::from_seconds(new.created), state: State::Signing })
+}
+
+/// Retires a key that does not sign; with `at_once` its file is removed, and every token it signed ends.
+pub fn retire(dir: &Path, kid: &str, at_once: bool, clock: &Clock, keep: Duration) -> Result<()> {
+    let names = names(dir)?;
+    let Some(name) = names.iter().find(|name| name.kid == kid) else {
+        let text = format!("there is no key {kid:?} in {}: `satchel keys list` shows them", dir.display());
+        return Err(Error::fault(text));
+    };
+    let signs = names.iter().find(|name| name.retired.is_none()).is_some_and(|signer| signer.kid == kid);
+    if signs {
+        return Err(Error::fault(format!("{kid} is the key that signs: run `satchel keys rotate` first")));
+    }
+    if at_once {
+        return remove(dir, &name.to_string());
+    }
+    match name.retired {
+        None => set_retired(dir, name, clock.now()),
+        Some(at) => {
+            let until = Timestamp::from_seconds(at).plus(keep);
+            let text = format!("{kid} is retired already and verifies until {until}: `--now` removes it");
+            Err(Error::fault(text))
+        }
+    }
+}
+
+/// Removes the files of keys that verify no more, and of keys that were never finished. Says how many.
+pub fn sweep(dir: &Path, now: Timestamp, keep: Duration) -> Result<usize> {
+    let mut removed = 0;
+    for file in files(dir)? {
+        let unfinished = file.strip_prefix('.').and_then(|rest| rest.strip_suffix(".new"));
+        let over = match (Name::parse(&file), unfinished.and_then(Name::parse)) {
+            (Some(Name { retired: Some(at), .. }), _) => Timestamp::from_seconds(at).plus(keep) <= now,
+            (_, Some(begun)) => Timestamp::from_seconds(begun.created).plus(UNFINISHED_KEEP) <= now,
+            _ => false,
+        };
+        if over {
+            remove(dir, &file)?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+/// What changes whenever a key was added, retired or removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp(Vec<String>);
+
+/// The present stamp of `dir`. When it differs from an earlier one, the ring is to be opened anew. Taken before the
+/// ring is opened, it misses no change.
+pub fn stamp(dir: &Path) -> Result<Stamp> {
+    Ok(Stamp(names(dir)?.iter().map(Name::to_string).collect()))
+}
+
+/// The name of a key's file.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Name {
+    /// Unix seconds.
+    created: i64,
+    kid: String,
+    /// Unix seconds.
+    retired: Option<i64>,
+}
+
+impl Name {
+    fn parse(file: &str) -> Option<Self> {
+        let (created, rest) = file.strip_suffix(".pem")?.split_at_checked(12)?;
+        let (kid, retired) = match rest.strip_prefix('-')?.split_once(".retired-") {
+            Some((kid, at)) => (kid, Some(at.parse().ok()?)),
+            None => (rest.strip_prefix('-')?, None),
+        };
+        let name = Self { created: created.parse().ok()?, kid: kid.to_owned(), retired };
+        // Exactly the spelling that we write: no sign, no missing zero.
+        (kid.len() == 43 && name.to_string() == file).then_some(name)
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:012}-{}", self.created, self.kid)?;
+        if let Some(at) = self.retired {
+            write!(f, ".retired-{at}")?;
+        }
+        f.write_str(".pem")
+    }
+}
+
+/// The names of the keys in `dir`, newest first.
+fn names(dir: &Path) -> Result<Vec<Name>> {
+    let mut names = Vec::new();
+    for file in files(dir)? {
+        match Name::parse(&file) {
+            Some(name) => names.push(name),
+            None if file.ends_with(".pem") && !file.starts_with('.') => {
+                let path = dir.join(file);
+                let text = format!("{} does not have the name of a key: move it elsewhere", path.display());
+                return Err(Error::fault(text));
+            }
+            None => {}
+        }
+    }
+    names.sort_unstable_by(|one, other| other.cmp(one));
+    Ok(names)
+}
+
+fn files(dir: &Path) -> Result<Vec<String>> {
+    let list = || -> io::Result<Vec<String>> {
+        let names = fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name().into_string().ok()));
+        names.filter_map(Result::transpose).collect()
+    };
+    list().map_err(|error| cannot("be listed", dir, &error))
+}
+
+fn load(dir: &Path, now: Timestamp, keep: Duration) -> Result<Option<Keyring>> {
+    let mut keys = Vec::new();
+    let mut signer = None;
+    for name in names(dir)? {
+        let until = name.retired.map(|at| Timestamp::from_seconds(at).plus(keep));
+        if until.is_some_and(|until| until <= now) {
+            continue;
+        }
+        let Some(key) = read(dir, &name)? else { return Ok(None) };
+        let state = match until {
+            Some(until) => State::Retired { until },
+            None if signer.is_some() => State::Verifying,
+            None => {
+                signer = Some((EncodingKey::from_ed_der(key.as_bytes()), name.kid.clone()));
+                State::Signing
+            }
+        };
+        let public = key.verifying_key();
+        keys.push(Key {
+            info: KeyInfo { kid: name.kid, created: Timestamp::from_seconds(name.created), state },
+            x: URL_SAFE_NO_PAD.encode(public.as_bytes()),
+            verifier: DecodingKey::from_ed_der(public.as_bytes()),
+        });
+    }
+    let Some((signer, signer_kid)) = signer else {
+        let text = format!("no key in {} signs: run `satchel keys rotate` to make one", dir.display());
+        return Err(Error::fault(text));
+    };
+    Ok(Some(Keyring { signer, signer_kid, keys }))
+}
+
+/// Reads a key; none when its file has meanwhile gone.
+fn read(dir: &Path, name: &Name) -> Result<Option<SigningKey>> {
+    let path = dir.join(name.to_string());
+    let read = || -> io::Result<Zeroizing<Vec<u8>>> {
+        let file = File::open(&path)?;
+        if file.metadata()?.permissions().mode() & 0o077 != 0 {
+            file.set_permissions(Permissions::from_mode(0o600))?;
+        }
+        // Large enough never to grow, which would leave copies of the key behind in memory.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(1024));
+        file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = match read() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        read => read.map_err(|error| cannot("be read and kept private", &path, &error))?,
+    };
+    let key = match parse(&bytes) {
+        Ok(key) => key,
+        Err(why) => {
+            let text = format!(
+                "the key {} is damaged ({why}): restore it from a backup, or remove it, which ends every \
+                 token it signed",
+                path.display()
+            );
+            return Err(Error::fault(text));
+        }
+    };
+    let kid = thumbprint(&key);
+    if kid != name.kid {
+        let text = format!("{} holds the key {kid}, not the one it is named for: remove it", path.display());
+        return Err(Error::fault(text));
+    }
+    Ok(Some(key))
+}
+
+fn parse(bytes: &[u8]) -> Result<SigningKey, String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| String::from("it is not text"))?;
+    let label =
+        text.lines().find_map(|line| line.strip_prefix("-----BEGIN ")?.trim_end().strip_suffix("-----"));
+    match label {
+        Some("PRIVATE KEY") => SigningKey::from_pkcs8_pem(text).map_err(|error| error.to_string()),
+        Some(label) => Err(format!("it holds a {label:?} instead of a \"PRIVATE KEY\"")),
+        None => Err(String::from("it is not a PEM file")),
+    }
+}
+
+/// The `kid` of a key: its JWK thumbprint (RFC 7638 §3, RFC 8037 §2) with SHA-256, in base64url.
+fn thumbprint(key: &SigningKey) -> String {
+    let x = URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes());
+    URL_SAFE_NO_PAD.encode(Sha256::digest(format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#)))
+}
+
+/// Makes the directory when it is missing, and closes it to others when it is open.
+fn prepare(dir: &Path) -> Result<()> {
+    let make = || -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        if fs::metadata(dir)?.permissions().mode() & 0o077 != 0 {
+            fs::set_permissions(dir, Permissions::from_mode(0o700))?;
+        }
+        Ok(())
+    };
+    make().map_err(|error| cannot("be made a private directory", dir, &error))
+}
+
+/// Makes a key under a name that does not count yet, and gives it its own once it is on the disk.
+fn create(dir: &Path, created: Timestamp, clock: &Clock) -> Result<Name> {
+    let seed = Zeroizing::new(clock.random::<32>());
+    let kid = thumbprint(&SigningKey::from_bytes(&seed));
+    let name = Name { created: created.seconds(), kid, retired: None };
+    // Without the public half, as in RFC 8410 §7: the form that every tool reads.
+    let pem = KeypairBytes { secret_key: *seed, public_key: None }
+        .to_pkcs8_pem(LineEnding::LF)
+        .map_err(|error| Error::fault(error.to_string()))
+        .context("writing down a new key")?;
+    let path = dir.join(name.to_string());
+    let unfinished = dir.join(format!(".{name}.new"));
+    let write = || -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+        file.write_all(pem.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&unfinished, &path)?;
+        sync(dir)
+    };
+    write().map_err(|error| {
+        // What stays behind holds an unused secret; `sweep` is the second chance.
+        let _ = fs::remove_file(&unfinished);
+        cannot("be written", &path, &error)
+    })?;
+    Ok(name)
+}
+
+fn set_retired(dir: &Path, name: &Name, now: Timestamp) -> Result<()> {
+    let retired = Name { kid: name.kid.clone(), retired: Some(now.seconds().max(0)), ..*name };
+    let path = dir.join(name.to_string());
+    let rename = || fs::rename(&path, dir.join(retired.to_string())).and_then(|()| sync(dir));
+    rename().map_err(|error| cannot("be renamed", &path, &error))
+}
+
+fn remove(dir: &Path, file: &str) -> Result<()> {
+    let path = dir.join(file);
+    let remove = || match fs::remove_file(&path) {
+        // Another process was quicker.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.and_then(|()| sync(dir)),
+    };
+    remove().map_err(|error| cannot("be removed", &path, &error))
+}
+
+/// Makes the names in a directory survive a power cut.
+fn sync(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+fn cannot(doing: &str, path: &Path, error: &io::Error) -> Error {
+    let remedy = match error.kind() {
+        io::ErrorKind::PermissionDenied => ": give it to the user that Satchel runs as",
+        io::ErrorKind::StorageFull => ": make room on the disk",
+        _ => "",
+    };
+    Error::fault(format!("{} cannot {doing} ({error}){remedy}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    const KEEP: Duration = Duration::from_secs(1_000);
+
+    /// The key of RFC 8037 appendix A.
+    const RFC_SEED: &str = "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A";
+    const RFC_X: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+    const RFC_KID: &str = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k";
+    const RFC_PEM: &str = "-----BEGIN PRIVATE KEY-----\n\
+        MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n\
+        -----END PRIVATE KEY-----\n";
+
+    struct Place {
+        _temp: tempfile::TempDir,
+        dir: PathBuf,
+        clock: Clock,
+    }
+
+    fn place() -> Place {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("data/keys");
+        Place { _temp: temp, dir, clock: Clock::held(Timestamp::from_seconds(1_800_000_000)) }
+    }
+
+    impl Place {
+        fn open(&self) -> Result<Keyring> {
+            Keyring::open(&self.dir, &self.clock, KEEP)
+        }
+
+        fn rotate(&self) -> KeyInfo {
+            rotate(&self.dir, &self.clock, KEEP).unwrap()
+        }
+
+        fn files(&self) -> Vec<String> {
+            let mut files = files(&self.dir).unwrap();
+            files.sort();
+            files
+        }
+
+        fn fault(&self) -> String {
+            match self.open() {
+                Err(Error::Fault(fault)) => format!("{fault:#}"),
+                Err(refusal) => panic!("{refusal}"),
+                Ok(_) => panic!("it opened"),
+            }
+        }
+    }
+
+    fn states(ring: &Keyring) -> Vec<(String, State)> {
+        ring.list().into_iter().map(|info| (info.kid, info.state)).collect()
+    }
+
+    #[test]
+    fn the_key_of_rfc_8037_has_the_thumbprint_and_the_jwk_given_there() {
+        let place = place();
+        prepare(&place.dir).unwrap();
+        fs::write(place.dir.join(format!("000000000001-{RFC_KID}.pem")), RFC_PEM).unwrap();
+        let ring = place.open().unwrap();
+        let jwk =
+            json!({"kty": "OKP", "crv": "Ed25519", "x": RFC_X, "kid": RFC_KID, "use": "sig", "alg": "EdDSA"});
+        assert_eq!(ring.jwks(), json!({"keys": [jwk]}));
+        assert_eq!(URL_SAFE_NO_PAD.encode(ring.signer().0.as_bytes()), RFC_SEED);
+        assert_eq!(ring.signer().1, RFC_KID);
+    }
+
+    #[test]
+    fn the_first_start_makes_one_private_file_and_the_second_finds_it() {
+        let place = place();
+        let ring = place.open().unwrap();
+        let list = ring.list();
+        assert_eq!(list.len(), 1);
+        assert_eq!(list[0].created, place.clock.now());
+        assert_eq!(list[0].state, State::Signing);
+        assert_eq!(place.files(), [format!("001800000000-{}.pem", list[0].kid)]);
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&place.dir), 0o700);
+        assert_eq!(mode(&place.dir.join(&place.files()[0])), 0o600);
+        place.clock.advance(Duration::from_secs(5));
+        assert_eq!(place.open().unwrap().list(), list);
+    }
+
+    #[test]
+    fn what_others_could_read_is_closed_to_them() {
+        let place = place();
+        place.open().unwrap();
+        let file = place.dir.join(&place.files()[0]);
+        fs::set_permissions(&place.dir, Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+        place.open().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&place.dir), mode(&file)), (0o700, 0o600));
+    }
+
+    #[test]
+    fn a_rotated_key_verifies_until_its_tokens_have_expired() {
+        let place = place();
+        let old = place.open().unwrap().signer().1.to_owned();
+        let before = stamp(&place.dir).unwrap();
+        place.clock.advance(Duration::from_secs(100));
+        let retired = place.clock.now();
+        let new = place.rotate();
+        assert_ne!(stamp(&place.dir).unwrap(), before);
+        assert_eq!((new.created, new.state), (retired, State::Signing));
+
+        let ring = place.open().unwrap();
+        let until = retired.plus(KEEP);
+        let both = [(new.kid.clone(), State::Signing), (old.clone(), State::Retired { until })];
+        assert_eq!(states(&ring), both);
+        assert_eq!(ring.signer().1, new.kid);
+        assert_eq!(ring.jwks()["keys"].as_array().unwrap().len(), 2);
+        assert!(ring.verifier(&old, until.minus(Duration::from_micros(1))).is_some());
+        assert!(ring.verifier(&old, until).is_none());
+        assert!(ring.verifier(&new.kid, until).is_some());
+
+        place.clock.set(until.minus(Duration::from_secs(1)));
+        assert_eq!(sweep(&place.dir, place.clock.now(), KEEP).unwrap(), 0);
+        assert_eq!(states(&place.open().unwrap()), both);
+        place.clock.set(until);
+        assert_eq!(states(&place.open().unwrap()), both[..1]);
+        assert_eq!(sweep(&place.dir, place.clock.now(), KEEP).unwrap(), 1);
+        assert_eq!(place.files(), [format!("{:012}-{}.pem", new.created.seconds(), new.kid)]);
+        assert_eq!(stamp(&place.dir).unwrap(), stamp(&place.dir).unwrap());
+    }
+
+    #[test]
+    fn the_newest_signs_though_the_clock_stands_still_or_goes_back() {
+        let place = place();
+        place.open().unwrap();
+        for back in [0, 0, 500] {
+            place.clock.set(place.clock.now().minus(Duration::from_secs(back)));
+            let new = place.rotate();
+            let ring = place.open().unwrap();
+            assert_eq!(ring.signer().1, new.kid);
+            assert!(ring.list()[1..].iter().all(|key| matches!(key.state, State::Retired { .. })));
+        }
+    }
+
+    #[test]
+    fn after_an_interrupted_rotation_the_newest_signs_and_the_other_verifies() {
+        let place = place();
+        let old = place.open().unwrap().signer().1.to_owned();
+        let new = create(&place.dir, place.clock.now().plus(Duration::from_secs(1)), &place.clock).unwrap();
+        let ring = place.open().unwrap();
+        assert_eq!(states(&ring), [(new.kid.clone(), State::Signing), (old.clone(), State::Verifying)]);
+        assert!(ring.verifier(&old, Timestamp::from_micros(i64::MAX)).is_some());
+
+        let newest = place.rotate();
+        let until = place.clock.now().plus(KEEP);
+        let expected = [
+            (newest.kid, State::Signing),
+            (new.kid, State::Retired { until }),
+            (old, State::Retired { until }),
+        ];
+        assert_eq!(states(&place.open().unwrap()), expected);
+    }
+
+    #[test]
+    fn a_key_is_retired_only_where_another_signs() {
+        let place = place();
+        let old = place.open().unwrap().signer().1.to_owned();
+        let retire = |kid: &str, now| match retire(&place.dir, kid, now, &place.clock, KEEP) {
+            Ok(()) => String::from("done"),
+            Err(error) => error.to_string(),
+        };
+        let signs = format!("{old} is the key that signs: run `satchel keys rotate` first");
+        assert_eq!(retire(&old, false), signs);
+        assert_eq!(retire(&old, true), signs);
+        assert!(retire("../../etc/passwd", true).starts_with("there is no key \"../../etc/passwd\" in "));
+
+        let new = create(&place.dir, place.clock.now().plus(Duration::from_secs(1)), &place.clock).unwrap();
+        assert_eq!(retire(&old, false), "done");
+        let until = place.clock.now().plus(KEEP);
+        assert_eq!(states(&place.open().unwrap())[1], (old.clone(), State::Retired { until }));
+        let already = format!("{old} is retired already and verifies until {until}: `--now` removes it");
+        assert_eq!(retire(&old, false), already);
+        assert_eq!(retire(&old, true), "done");
+        assert_eq!(states(&place.open().unwrap()), [(new.kid, State::Signing)]);
+        assert!(retire(&old, true).starts_with("there is no key"));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_is_named_in_one_sentence() {
+        let public = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n\
+            -----END PUBLIC KEY-----\n";
+        let x25519 = RFC_PEM.replace("K2Vw", "K2Vu");
+        for (content, expected) in [
+            ("", "is damaged (it is not a PEM file): restore it from a backup, or remove it"),
+            ("\u{0}\u{1}", "is damaged (it is not a PEM file)"),
+            (public, "is damaged (it holds a \"PUBLIC KEY\" instead of a \"PRIVATE KEY\")"),
+            (&RFC_PEM[..60], "is damaged ("),
+            (&RFC_PEM.replace("MC4C", "MC5C"), "is damaged ("),
+            (&x25519, "is damaged ("),
+            (&RFC_PEM.replace("rn9g", "rn9h"), "not the one it is named for"),
+            (&format!("{RFC_PEM}{}", "x".repeat(1_000_000)), "is damaged ("),
+        ] {
+            let place = place();
+            prepare(&place.dir).unwrap();
+            let path = place.dir.join(format!("000000000001-{RFC_KID}.pem"));
+            fs::write(&path, content).unwrap();
+            let fault = place.fault();
+            assert!(
+                fault.contains(path.to_str().unwrap()) && fault.contains(expected),
+                "{content:.80}: {fault}"
+            );
+            assert!(!fault.contains('\n'), "{fault}");
+        }
+    }
+
+    #[test]
+    fn the_seed_of_a_damaged_file_is_not_in_the_fault() {
+        let place = place();
+        prepare(&place.dir).unwrap();
+        let damaged = RFC_PEM.replace("MC4C", "MC5C");
+        fs::write(place.dir.join(format!("000000000001-{RFC_KID}.pem")), damaged).unwrap();
+        assert!(!place.fault().contains("nWGx") && !place.fault().contains("J1hs"));
+    }
+
+    #[test]
+    fn a_name_that_is_no_keys_is_refused_and_other_files_are_left_alone() {
+        let place = place();
+        place.open().unwrap();
+        fs::write(place.dir.join("README"), "mine").unwrap();
+        place.open().unwrap();
+        for name in [
+            "key.pem".to_owned(),
+            format!("1-{RFC_KID}.pem"),
+            format!("+00000000001-{RFC_KID}.pem"),
+            format!("000000000001-{RFC_KID}.retired-.pem"),
+            format!("000000000001-{RFC_KID}.retired-007.pem"),
+            String::from("000000000001-short.pem"),
+            String::from("ääääääääääää.pem"),
+        ] {
+            fs::write(place.dir.join(&name), RFC_PEM).unwrap();
+            let fault = place.fault();
+            assert!(fault.contains(&name) && fault.contains("move it elsewhere"), "{fault}");
+            fs::remove_file(place.dir.join(&name)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_ring_in_which_no_key_signs_says_how_to_get_one() {
+        let place = place();
+        place.open().unwrap();
+        set_retired(&place.dir, &names(&place.dir).unwrap()[0], place.clock.now()).unwrap();
+        assert!(place.fault().ends_with("signs: run `satchel keys rotate` to make one"), "{}", place.fault());
+        let new = place.rotate();
+        assert_eq!(place.open().unwrap().signer().1, new.kid);
+    }
+
+    #[test]
+    fn an_unfinished_file_does_not_count_and_is_swept_away_in_the_end() {
+        let place = place();
+        let ring = place.open().unwrap();
+        let before = stamp(&place.dir).unwrap();
+        fs::write(place.dir.join(format!(".001800000000-{RFC_KID}.pem.new")), &RFC_PEM[..30]).unwrap();
+        assert_eq!(place.open().unwrap().list(), ring.list());
+        assert_eq!(stamp(&place.dir).unwrap(), before);
+        place.clock.advance(Duration::from_secs(3_599));
+        assert_eq!(sweep(&place.dir, place.clock.now(), KEEP).unwrap(), 0);
+        place.clock.advance(Duration::from_secs(1));
+        assert_eq!(sweep(&place.dir, place.clock.now(), KEEP).unwrap(), 1);
+        assert_eq!(place.open().unwrap().list(), ring.list());
+    }
+}

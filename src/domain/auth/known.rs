@@ -1,0 +1,129 @@
+//! Known tokens: remembers whom a token was found to speak for, so that a warm request asks nobody.
+//!
+//! An entry holds two versions that were current before the facts behind it were looked up: of the keyring,
+//! and of the user's state. Whoever changes the facts raises the version after the commit and before the
+//! answer. So it does not matter in which order a change and a fill happen: a fill that read old facts
+//! carries an old version and is never believed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use moka::sync::Cache;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::Caller;
+use super::tokens::Claims;
+use crate::clock::Timestamp;
+
+/// How many counters stand for all users. Two users that share one only read the database more often.
+const STATE_VERSIONS: usize = 4096;
+
+/// The cache and its versions.
+#[derive(Debug)]
+pub struct Known {
+    tokens: Cache<u128, Arc<Entry>>,
+    keys_version: AtomicU64,
+    state_versions: Box<[AtomicU64]>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    claims: Arc<Claims>,
+    caller: Caller,
+    keys_version: u64,
+    state_version: u64,
+}
+
+/// What is known of a token.
+#[derive(Debug)]
+pub enum Found {
+    /// Whom it speaks for.
+    Caller(Caller),
+    /// That its signature is good under this version of the keyring; the user's state may have changed.
+    Claims(Arc<Claims>, u64),
+    /// Nothing.
+    Nothing,
+}
+
+/// The key that a token is remembered by: half of its SHA-256, so that no token lies in memory.
+pub fn digest(token: &str) -> u128 {
+    let digest = Sha256::digest(token.as_bytes());
+    u128::from_le_bytes(digest[..16].try_into().expect("SHA-256 has 32 bytes"))
+}
+
+/// What the users' state is announced by.
+pub fn key_of(user: Uuid) -> i64 {
+    user.as_u64_pair().1.cast_signed()
+}
+
+impl Known {
+    /// Remembers at most `capacity` tokens.
+    pub fn new(capacity: u64) -> Self {
+        Self {
+            tokens: Cache::new(capacity),
+            keys_version: AtomicU64::new(0),
+            state_versions: (0..STATE_VERSIONS).map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+
+    /// What is known of the token with this digest at this time.
+    pub fn find(&self, digest: u128, now: Timestamp, leeway_seconds: i64) -> Found {
+        let Some(entry) = self.tokens.get(&digest) else { return Found::Nothing };
+        let now = now.seconds();
+        let in_time = now < entry.claims.exp.saturating_add(leeway_seconds)
+            && now >= entry.claims.nbf.saturating_sub(leeway_seconds);
+        if !in_time || entry.keys_version != self.keys_version() {
+            return Found::Nothing;
+        }
+        if entry.state_version != self.state_version(entry.claims.sub) {
+            return Found::Claims(entry.claims.clone(), entry.keys_version);
+        }
+        Found::Caller(entry.caller)
+    }
+
+    /// Remembers whom a token speaks for, as of versions taken before that was looked up.
+    pub fn remember(
+        &self,
+        digest: u128,
+        claims: Arc<Claims>,
+        caller: Caller,
+        keys_version: u64,
+        state_version: u64,
+    ) {
+        self.tokens.insert(digest, Arc::new(Entry { claims, caller, keys_version, state_version }));
+    }
+
+    /// The keyring's version.
+    pub fn keys_version(&self) -> u64 {
+        self.keys_version.load(Ordering::SeqCst)
+    }
+
+    /// The version of a user's state.
+    pub fn state_version(&self, user: Uuid) -> u64 {
+        self.counter(key_of(user)).load(Ordering::SeqCst)
+    }
+
+    /// Disbelieves what was known of a user, named by [`key_of`].
+    pub fn forget(&self, key: i64) {
+        self.counter(key).fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Disbelieves what was known of every user.
+    pub fn forget_all(&self) {
+        for version in &self.state_versions {
+            version.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Disbelieves every signature.
+    pub fn keys_changed(&self) {
+        self.keys_version.fetch_add(1, Ordering::SeqCst);
+        self.tokens.invalidate_all();
+    }
+
+    fn counter(&self, key: i64) -> &AtomicU64 {
+        let index = key.cast_unsigned() % STATE_VERSIONS as u64;
+        &self.state_versions[usize::try_from(index).expect("the index is below 4096")]
+    }
+}

@@ -1,0 +1,245 @@
+//! Sign-in: who a caller is. Every API's auth routes are words around this room.
+//!
+//! A request's token is checked in this order: signature, time and kind; then the user's state and epoch;
+//! then whether the session has ended. What was found out is remembered (see `known`), and forgotten before
+//! the change that makes it untrue is answered.
+
+pub mod keys;
+mod known;
+pub mod passwords;
+pub mod proofs;
+pub mod sessions;
+mod sign_in;
+mod throttle;
+pub mod tokens;
+
+use std::path::Path;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use serde_json::Value;
+use uuid::Uuid;
+
+pub use self::sign_in::{SignIn, Tokens};
+use self::keys::Keyring;
+use self::known::Known;
+use self::passwords::Hasher;
+use self::tokens::{Bad, Claims, Kind, Names};
+use super::users::{Role, UserId};
+use crate::clock::Clock;
+use crate::config;
+use crate::db::{Change, Db};
+use crate::error::{Error, Refusal, Result};
+
+/// A user who proved who he is with an access token. Only this room makes one.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    id: UserId,
+    uuid: Uuid,
+    role: Role,
+    session: Uuid,
+}
+
+impl Caller {
+    /// The user's number.
+    pub fn id(&self) -> UserId {
+        self.id
+    }
+
+    /// The user's public id.
+    pub fn uuid(&self) -> Uuid {
+        self.uuid
+    }
+
+    /// What the user may.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The right of an administrator, for one.
+    pub fn admin(self) -> Result<Admin> {
+        match self.role {
+            Role::Admin => Ok(Admin(Some(self.id))),
+            Role::Moderator | Role::User => Err(Refusal::AdminRequired.into()),
+        }
+    }
+}
+
+/// The right to administer users: an administrator's, or that of whoever runs the binary.
+#[derive(Clone, Copy, Debug)]
+pub struct Admin(Option<UserId>);
+
+impl Admin {
+    /// The operator at the machine, who has the files anyway.
+    pub fn operator() -> Self {
+        Self(None)
+    }
+
+    /// Whether the administrator is this user.
+    pub fn is(&self, user: UserId) -> bool {
+        self.0 == Some(user)
+    }
+}
+
+/// The room's state: keys, hashing threads, and what is known of tokens.
+#[derive(Debug)]
+pub struct Auth {
+    clock: Clock,
+    settings: config::Auth,
+    names: Names,
+    keys: Keys,
+    hasher: Hasher,
+    known: Arc<Known>,
+}
+
+/// The keyring that is in force, and where it is read from.
+#[derive(Debug)]
+struct Keys {
+    directory: std::path::PathBuf,
+    keep: Duration,
+    ring: RwLock<(Arc<Keyring>, keys::Stamp)>,
+}
+
+impl Auth {
+    /// Opens the keyring (its first key is made here) and listens to `db` for what must be forgotten. A
+    /// retired key verifies for `longest_token` more.
+    pub fn open(
+        settings: &config::Auth,
+        key_directory: &Path,
+        longest_token: Duration,
+        db: &Db,
+        clock: Clock,
+    ) -> Result<Arc<Self>> {
+        if !key_directory.exists() {
+            Keyring::open(key_directory, &clock, longest_token)?;
+        }
+        // Before the keyring is read: a rotation that comes between is noticed later.
+        let stamp = keys::stamp(key_directory)?;
+        let ring = Keyring::open(key_directory, &clock, longest_token)?;
+        let known = Arc::new(Known::new(settings.token_cache));
+        let listener = known.clone();
+        db.on_change(move |change| match change {
+            Change::Keys(users) => users.iter().for_each(|user| listener.forget(*user)),
+            Change::Foreign => listener.forget_all(),
+        });
+        let hasher = Hasher::new(hasher_settings(settings), clock.clone())?;
+        Ok(Arc::new(Self {
+            names: Names {
+                issuer: settings.issuer.clone(),
+                audience: settings.audience.clone(),
+                leeway_seconds: settings.leeway_seconds.cast_signed(),
+            },
+            keys: Keys {
+                directory: key_directory.to_owned(),
+                keep: longest_token,
+                ring: RwLock::new((Arc::new(ring), stamp)),
+            },
+            settings: settings.clone(),
+            clock,
+            hasher,
+            known,
+        }))
+    }
+
+    /// The threads that hash passwords.
+    pub fn hasher(&self) -> &Hasher {
+        &self.hasher
+    }
+
+    /// Says who sent this access token. Costs a signature check and a point read once, a look-up afterwards.
+    pub fn authenticate(&self, db: &Db, token: &str) -> Result<Caller> {
+        let now = self.clock.now();
+        let digest = known::digest(token);
+        let found = self.known.find(digest, now, self.names.leeway_seconds);
+        if let known::Found::Caller(caller) = found {
+            return Ok(caller);
+        }
+        let (claims, keys_version) = match found {
+            known::Found::Claims(claims, version) => (claims, version),
+            _ => {
+                let version = self.known.keys_version();
+                let claims = tokens::verify(&self.ring(), &self.names, token, now).map_err(|bad| match bad {
+                    Bad::Expired => Refusal::TokenExpired,
+                    Bad::Undecodable => Refusal::TokenInvalid,
+                })?;
+                (Arc::new(claims), version)
+            }
+        };
+        if claims.typ != Kind::Access {
+            return Err(Refusal::TokenInvalid.into());
+        }
+        // The version is taken before the state is read: a change that comes between makes it stale.
+        let state_version = self.known.state_version(claims.sub);
+        let require_confirmed = self.settings.require_confirmed_email;
+        let caller = db.read(|db| sessions::caller(db, &claims, require_confirmed))?;
+        self.known.remember(digest, claims, caller, keys_version, state_version);
+        Ok(caller)
+    }
+
+    /// The public keys as a JWK set (RFC 7517 §5).
+    pub fn jwks(&self) -> Value {
+        self.ring().jwks()
+    }
+
+    fn ring(&self) -> Arc<Keyring> {
+        self.keys.ring.read().unwrap_or_else(|poisoned| poisoned.into_inner()).0.clone()
+    }
+
+    /// Reads the keyring again if its directory has changed, and drops what the old one vouched for.
+    pub fn notice_keys(&self) -> Result<()> {
+        let stamp = keys::stamp(&self.keys.directory)?;
+        if self.keys.ring.read().unwrap_or_else(|poisoned| poisoned.into_inner()).1 == stamp {
+            return Ok(());
+        }
+        let ring = Keyring::open(&self.keys.directory, &self.clock, self.keys.keep)?;
+        *self.keys.ring.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = (Arc::new(ring), stamp);
+        self.known.keys_changed();
+        tracing::info!("signing keys read again");
+        Ok(())
+    }
+
+    /// Removes what time has made worthless: ended sessions, old failures, expired proofs, retired keys.
+    pub async fn purge(&self, db: &Db) -> Result<()> {
+        keys::sweep(&self.keys.directory, self.clock.now(), self.keys.keep)?;
+        while db.write(purge_some).await? {}
+        Ok(())
+    }
+}
+
+/// Removes a bounded number of rows of each kind; whether there may be more.
+fn purge_some(db: &crate::db::Write) -> Result<bool> {
+    Ok(sessions::purge(db)? | throttle::purge(db)? | proofs::purge(db)?)
+}
+
+/// The hashing settings as the hashing threads take them.
+pub fn hasher_settings(settings: &config::Auth) -> passwords::Settings {
+    passwords::Settings {
+        memory_kib: settings.hash_memory_kib,
+        iterations: settings.hash_iterations,
+        parallelism: settings.hash_parallelism,
+        threads: settings.hashers(),
+        queue: settings.hash_queue,
+    }
+}
+
+/// The claims of a token that is being made.
+fn claims(names: &Names, kind: Kind, session: &sessions::Session, jti: Uuid, from: i64, lifetime: Duration) -> Claims {
+    Claims {
+        iss: names.issuer.clone(),
+        aud: names.audience.clone(),
+        sub: session.user_uuid,
+        sid: session.id,
+        jti,
+        typ: kind,
+        epoch: session.epoch,
+        iat: from,
+        nbf: from,
+        exp: from.saturating_add(i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX)),
+    }
+}
+
+impl From<Bad> for Error {
+    fn from(_: Bad) -> Self {
+        Refusal::RefreshInvalid.into()
+    }
+}

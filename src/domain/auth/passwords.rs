@@ -1,0 +1,697 @@
+//! Passwords: which are good enough, how they are kept, and the few slow threads that hash them.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use argon2::password_hash::phc::{Output, ParamsString, Salt};
+use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, PasswordHash, Version};
+use tokio::sync::oneshot;
+use zeroize::Zeroizing;
+
+use crate::clock::Clock;
+use crate::error::{Context, Error, Refusal, Result};
+
+/// In code points.
+pub const PASSWORD_LEN_MIN: usize = 8;
+/// In code points, of which each has at most four bytes.
+pub const PASSWORD_LEN_MAX: usize = 256;
+
+const SALT_BYTES: usize = 16;
+const OUTPUT_BYTES: usize = 32;
+
+/// What a stored hash may ask for at most, far above every sensible setting.
+const MEMORY_KIB_MAX: u32 = 1024 * 1024;
+const ITERATIONS_MAX: u32 = 100;
+const PARALLELISM_MAX: u32 = 64;
+
+/// How long a hashing thread keeps its memory without work.
+const MEMORY_KEEP: Duration = Duration::from_secs(10);
+/// A piece above 32 MiB is mapped on its own by the usual allocators, and so goes back to the system as a whole.
+/// What is reserved and never touched costs nothing.
+const MAPPED_BLOCKS: usize = 33 * 1024;
+/// After how long a refused caller may come again.
+const BUSY_WAIT: Duration = Duration::from_secs(1);
+/// How much kinder to others a hashing thread is than the threads that answer, of at most 19.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 10;
+
+/// How passwords are hashed, and by whom.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Memory of one hash.
+    pub memory_kib: u32,
+    /// Passes over the memory.
+    pub iterations: u32,
+    /// Lanes.
+    pub parallelism: u32,
+    /// Hashes at one time.
+    pub threads: usize,
+    /// Hashes that may wait for a thread.
+    pub queue: usize,
+}
+
+/// A password as it was typed. It is never printed, and it is wiped when it is dropped.
+#[derive(Clone)]
+pub struct Password(Zeroizing<String>);
+
+impl Password {
+    /// Takes it exactly as it is: no trimming, no normal form.
+    pub fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
+    /// The text, to be judged by `weakness`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Longer than any that was ever accepted.
+    fn is_too_long(&self) -> bool {
+        self.0.len() > 4 * PASSWORD_LEN_MAX || self.0.chars().count() > PASSWORD_LEN_MAX
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
+
+/// Whether a password is the one that was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is another, or there is none.
+    Wrong,
+    /// It is.
+    Right {
+        /// It was hashed with other settings than today's and should be hashed anew.
+        outdated: bool,
+    },
+}
+
+/// Hashes passwords with Argon2id (RFC 9106), version 19, on threads of its own. Clones share them; they end
+/// with the last clone.
+#[derive(Clone)]
+pub struct Hasher(Arc<Shared>);
+
+struct Shared {
+    queue: Arc<Queue>,
+    clock: Clock,
+    params: Params,
+    /// Stands in for the hash of a user who does not exist. No password has it: its output is random.
+    nobody: Stored,
+}
+
+impl fmt::Debug for Hasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hasher").field("params", &self.0.params).finish_non_exhaustive()
+    }
+}
+
+impl Hasher {
+    /// Starts the threads.
+    pub fn new(settings: Settings, clock: Clock) -> Result<Self> {
+        let params = Params::new(
+            settings.memory_kib,
+            settings.iterations,
+            settings.parallelism,
+            Some(OUTPUT_BYTES),
+        )
+        .ok()
+        .filter(is_bearable)
+        .ok_or_else(|| {
+            Error::fault(format!(
+                "passwords cannot be hashed with {} KiB, {} iterations and parallelism {}: at most \
+                 {MEMORY_KIB_MAX} KiB, {ITERATIONS_MAX} and {PARALLELISM_MAX}, and at least 8 KiB for each lane",
+                settings.memory_kib, settings.iterations, settings.parallelism
+            ))
+        })?;
+        let queue = Arc::new(Queue::new(settings.queue.max(1)));
+        for n in 0..settings.threads.max(1) {
+            let queue = Arc::clone(&queue);
+            thread::Builder::new()
+                .name(format!("passwords-{n}"))
+                .spawn(move || queue.serve())
+                .map_err(|error| Error::Fault(error.into()))
+                .context("starting a thread that hashes passwords")?;
+        }
+        let nobody = Stored {
+            params: params.clone(),
+            salt: clock.random::<SALT_BYTES>().to_vec(),
+            output: output(&clock.random::<OUTPUT_BYTES>())?,
+        };
+        Ok(Self(Arc::new(Shared { queue, clock, params, nobody })))
+    }
+
+    /// Hashes a password into a PHC string with a fresh salt. Refused as `Busy` when too many wait.
+    pub async fn hash(&self, password: Password) -> Result<String> {
+        let shared = Arc::clone(&self.0);
+        self.submit(move |memory| shared.hash(&password, memory)).await
+    }
+
+    /// Hashes a password on the calling thread, for commands.
+    pub fn hash_blocking(&self, password: &Password) -> Result<String> {
+        self.0.hash(password, &mut Vec::new())
+    }
+
+    /// Holds a password against the stored PHC string, or against nobody's: that takes as long and is always
+    /// `Wrong`, so that the time does not tell who is registered. So is a password that is too long to be
+    /// anybody's. Refused as `Busy` when too many wait.
+    ///
+    /// `proceed` is asked on the hashing thread right before the hashing, when the wait in the queue is over; its
+    /// refusal is the answer. A caller that goes away while waiting is forgotten, and `proceed` never asked.
+    pub async fn verify(
+        &self,
+        password: Password,
+        stored: Option<String>,
+        proceed: impl FnOnce() -> Result<()> + Send + 'static,
+    ) -> Result<Verdict> {
+        let shared = Arc::clone(&self.0);
+        self.submit(move |memory| {
+            proceed()?;
+            shared.verify(&password, stored.as_deref(), memory)
+        })
+        .await
+    }
+
+    async fn submit<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Vec<Block>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (answer, answered) = oneshot::channel();
+        // Lives as long as this future is waited for.
+        let caller = Arc::new(());
+        self.0.queue.push(Job {
+            caller: Arc::downgrade(&caller),
+            work: Box::new(move |memory| {
+                // Nobody may be listening any more.
+                let _ = answer.send(work(memory));
+            }),
+        })?;
+        let answer = answered.await;
+        drop(caller);
+        answer.unwrap_or_else(|_| Err(Error::fault("hashing a password ended in a panic")))
+    }
+}
+
+impl Shared {
+    fn hash(&self, password: &Password, memory: &mut Vec<Block>) -> Result<String> {
+        let salt: [u8; SALT_BYTES] = self.clock.random();
+        let hash = PasswordHash {
+            algorithm: ARGON2ID_IDENT,
+            version: Some(Version::V0x13.into()),
+            params: ParamsString::try_from(&self.params)
+                .map_err(|error| anyhow!("{error}"))
+                .context("writing down the parameters of a hash")?,
+            salt: Some(
+                Salt::new(&salt)
+                    .map_err(|error| anyhow!("{error}"))
+                    .context("writing down the salt of a hash")?,
+            ),
+            hash: Some(derive(password.0.as_bytes(), &salt, &self.params, memory)?),
+        };
+        Ok(hash.to_string())
+    }
+
+    fn verify(&self, password: &Password, stored: Option<&str>, memory: &mut Vec<Block>) -> Result<Verdict> {
+        let known = stored.map(Stored::parse).transpose()?;
+        let against = known.as_ref().unwrap_or(&self.nobody);
+        let too_long = password.is_too_long();
+        let tried = if too_long { b"stands in for what is too long" } else { password.0.as_bytes() };
+        let derived = derive(tried, &against.salt, &against.params, memory)?;
+        // `Output` compares in constant time.
+        let right = derived == against.output;
+        if !right || too_long || known.is_none() {
+            return Ok(Verdict::Wrong);
+        }
+        let outdated = against.params != self.params || against.salt.len() < SALT_BYTES;
+        Ok(Verdict::Right { outdated })
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+/// A PHC string taken apart. The algorithm is Argon2id, version 19.
+struct Stored {
+    params: Params,
+    salt: Vec<u8>,
+    output: Output,
+}
+
+impl Stored {
+    fn parse(text: &str) -> Result<Self> {
+        // The text is kept out of the fault: it would end up in the log.
+        let read = || -> Option<Self> {
+            let hash = PasswordHash::new(text).ok()?;
+            let params = Params::try_from(&hash).ok().filter(is_bearable)?;
+            let ours = hash.algorithm == ARGON2ID_IDENT && hash.version == Some(Version::V0x13.into());
+            ours.then_some(Self { params, salt: hash.salt?.to_vec(), output: hash.hash? })
+        };
+        read().ok_or_else(|| Error::fault("a stored password hash is not an argon2id string of version 19"))
+    }
+}
+
+fn is_bearable(params: &Params) -> bool {
+    params.m_cost() <= MEMORY_KIB_MAX
+        && params.t_cost() <= ITERATIONS_MAX
+        && params.p_cost() <= PARALLELISM_MAX
+}
+
+fn derive(password: &[u8], salt: &[u8], params: &Params, memory: &mut Vec<Block>) -> Result<Output> {
+    let blocks = params.block_count();
+    if memory.len() < blocks {
+        *memory = Vec::with_capacity(blocks.max(MAPPED_BLOCKS));
+        memory.resize(blocks, Block::new());
+    }
+    let mut bytes = [0; Output::MAX_LENGTH];
+    let bytes = &mut bytes[..params.output_len().unwrap_or(OUTPUT_BYTES)];
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone())
+        .hash_password_into_with_memory(password, salt, bytes, memory)
+        .map_err(|error| anyhow!("{error}"))
+        .context("hashing a password")?;
+    output(bytes)
+}
+
+fn output(bytes: &[u8]) -> Result<Output> {
+    Output::new(bytes).map_err(|error| anyhow!("{error}")).context("writing down a hash")
+}
+
+/// The hashes that wait for a thread.
+struct Queue {
+    state: Mutex<State>,
+    ready: Condvar,
+    limit: usize,
+}
+
+struct State {
+    jobs: VecDeque<Job>,
+    closed: bool,
+}
+
+struct Job {
+    /// Dead when nobody waits for the answer.
+    caller: Weak<()>,
+    work: Work,
+}
+
+type Work = Box<dyn FnOnce(&mut Vec<Block>) + Send>;
+
+impl Job {
+    fn is_wanted(&self) -> bool {
+        self.caller.strong_count() > 0
+    }
+}
+
+impl Queue {
+    fn new(limit: usize) -> Self {
+        let state = State { jobs: VecDeque::with_capacity(limit), closed: false };
+        Self { state: Mutex::new(state), ready: Condvar::new(), limit }
+    }
+
+    fn push(&self, job: Job) -> Result<()> {
+        let mut state = self.lock();
+        if state.jobs.len() >= self.limit {
+            state.jobs.retain(Job::is_wanted);
+        }
+        if state.jobs.len() >= self.limit {
+            return Err(Refusal::Busy(BUSY_WAIT).into());
+        }
+        state.jobs.push_back(job);
+        self.ready.notify_one();
+        Ok(())
+    }
+
+    /// Works until the queue is closed.
+    fn serve(&self) {
+        be_kind();
+        let mut memory = Vec::new();
+        while let Some(job) = self.next(&mut memory) {
+            if job.is_wanted() {
+                // A panic drops the caller's channel, which answers him, and costs this one job.
+                let _ = catch_unwind(AssertUnwindSafe(|| (job.work)(&mut memory)));
+            }
+        }
+    }
+
+    /// Waits for a job, and gives the memory back when none comes for a while.
+    fn next(&self, memory: &mut Vec<Block>) -> Option<Job> {
+        let mut state = self.lock();
+        loop {
+            if let Some(job) = state.jobs.pop_front() {
+                return Some(job);
+            }
+            if state.closed {
+                return None;
+            }
+            if memory.is_empty() {
+                state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let (locked, waited) =
+                self.ready.wait_timeout(state, MEMORY_KEEP).unwrap_or_else(PoisonError::into_inner);
+            state = locked;
+            if waited.timed_out() {
+                *memory = Vec::new();
+            }
+        }
+    }
+
+    fn close(&self) {
+        self.lock().closed = true;
+        self.ready.notify_all();
+    }
+
+    /// No job runs under this lock, so a panic cannot leave the state half changed.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Lets everybody else go first: a flood of log-ins must not slow reads. On Linux niceness belongs to a thread.
+#[cfg(target_os = "linux")]
+fn be_kind() {
+    // Where it is forbidden, hashing is as quick as the rest, and still bounded.
+    let _ = rustix::process::nice(NICENESS);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn be_kind() {}
+
+/// Why a password is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weakness {
+    /// It has fewer than 8 characters.
+    TooShort,
+    /// It has more than 256 characters.
+    TooLong,
+    /// It is among the 10,000 that people choose most.
+    Common,
+    /// It is the user's own e-mail address or name.
+    OwnName,
+}
+
+/// What speaks against a new password: 8 to 256 code points of any kind, neither common nor one of `own`, whatever
+/// the letter case (NIST SP 800-63B-4 §3.1.1.2). For sign-up, change and reset; a log-in asks nothing.
+pub fn weakness(password: &str, own: &[&str]) -> Option<Weakness> {
+    // The bytes come first: counting a megabyte of characters is for nothing.
+    if password.len() > 4 * PASSWORD_LEN_MAX {
+        return Some(Weakness::TooLong);
+    }
+    match password.chars().count() {
+        ..PASSWORD_LEN_MIN => return Some(Weakness::TooShort),
+        PASSWORD_LEN_MIN..=PASSWORD_LEN_MAX => {}
+        _ => return Some(Weakness::TooLong),
+    }
+    let lower = Zeroizing::new(password.to_lowercase());
+    if own.iter().any(|name| name.to_lowercase() == *lower) {
+        return Some(Weakness::OwnName);
+    }
+    COMMON.binary_search(&lower.as_str()).is_ok().then_some(Weakness::Common)
+}
+
+/// Lower case, sorted, and only those that are long enough to get here: the build script writes them.
+static COMMON: LazyLock<Vec<&str>> =
+    LazyLock::new(|| include_str!(concat!(env!("OUT_DIR"), "/common_passwords.txt")).lines().collect());
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::clock::Timestamp;
+
+    const SMALL: Settings = Settings { memory_kib: 64, iterations: 1, parallelism: 1, threads: 1, queue: 4 };
+
+    fn hasher(settings: Settings) -> Hasher {
+        Hasher::new(settings, Clock::held(Timestamp::from_seconds(0))).unwrap()
+    }
+
+    fn password(text: &str) -> Password {
+        Password::new(text.to_owned())
+    }
+
+    #[test]
+    fn a_weak_password_is_refused_for_its_reason() {
+        let own = ["Ann.Other@Example.com", "annother99"];
+        let check = |password: &str, expected| assert_eq!(weakness(password, &own), expected, "{password:?}");
+        check("", Some(Weakness::TooShort));
+        check("1234567", Some(Weakness::TooShort));
+        check("ÄÖÜäöü€", Some(Weakness::TooShort));
+        check("ÄÖÜäöü€𝄞", None);
+        check("        ", None);
+        check("a b\tc\nd\0", None);
+        check(&"x".repeat(256), None);
+        check(&"x".repeat(257), Some(Weakness::TooLong));
+        check(&"𝄞".repeat(256), None);
+        check(&"𝄞".repeat(257), Some(Weakness::TooLong));
+        check(&"x".repeat(1_000_000), Some(Weakness::TooLong));
+        check("password", Some(Weakness::Common));
+        check("PassWord", Some(Weakness::Common));
+        check("1234567890", Some(Weakness::Common));
+        check("password ", None);
+        check("ann.other@example.com", Some(Weakness::OwnName));
+        check("ANNOTHER99", Some(Weakness::OwnName));
+        check("annother99!", None);
+        check("correct horse battery staple", None);
+    }
+
+    #[test]
+    fn a_password_is_not_printed() {
+        assert_eq!(format!("{:?}", password("a secret of mine")), "Password(…)");
+    }
+
+    #[test]
+    fn the_list_of_common_passwords_is_sorted_and_long() {
+        assert!(COMMON.len() > 3_000, "{}", COMMON.len());
+        assert!(COMMON.is_sorted());
+        assert!(COMMON.iter().all(|password| weakness(password, &[]) == Some(Weakness::Common)));
+    }
+
+    #[tokio::test]
+    async fn a_hash_is_a_phc_string_with_the_settings_and_a_salt_of_its_own() {
+        let settings = Settings { memory_kib: 19_456, iterations: 2, ..SMALL };
+        let hasher = hasher(settings);
+        let one = hasher.hash(password("a secret of mine")).await.unwrap();
+        let other = hasher.hash_blocking(&password("a secret of mine")).unwrap();
+        assert!(one.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{one}");
+        assert_ne!(one, other);
+        let parts: Vec<_> = one.split('$').map(str::len).collect();
+        assert_eq!(parts[4..], [22, 43], "16 bytes of salt and 32 of output in base64");
+        for stored in [one, other] {
+            let verdict = hasher.verify(password("a secret of mine"), Some(stored.clone()), || Ok(())).await;
+            assert_eq!(verdict.unwrap(), Verdict::Right { outdated: false });
+            let verdict = hasher.verify(password("a secret of mine "), Some(stored), || Ok(())).await;
+            assert_eq!(verdict.unwrap(), Verdict::Wrong);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_hash_of_another_maker_is_verified_with_its_own_parameters() {
+        // From the reference implementation's own tests.
+        let stored = "$argon2id$v=19$m=256,t=2,p=2$c29tZXNhbHQ$bQk8UB/VmZZF4Oo79iDXuL5/0ttZwg2f/5U52iv1cDc";
+        let verdict = hasher(SMALL).verify(password("password"), Some(stored.to_owned()), || Ok(())).await;
+        assert_eq!(verdict.unwrap(), Verdict::Right { outdated: true });
+    }
+
+    #[tokio::test]
+    async fn a_hash_is_outdated_when_a_setting_has_changed() {
+        let stored = hasher(SMALL).hash(password("a secret of mine")).await.unwrap();
+        for (settings, outdated) in [
+            (SMALL, false),
+            (Settings { memory_kib: 128, ..SMALL }, true),
+            (Settings { iterations: 2, ..SMALL }, true),
+            (Settings { memory_kib: 64, parallelism: 2, ..SMALL }, true),
+            (Settings { threads: 2, queue: 9, ..SMALL }, false),
+        ] {
+            let verdict =
+                hasher(settings).verify(password("a secret of mine"), Some(stored.clone()), || Ok(())).await;
+            assert_eq!(verdict.unwrap(), Verdict::Right { outdated });
+        }
+    }
+
+    #[tokio::test]
+    async fn a_damaged_hash_is_a_fault_that_does_not_repeat_it() {
+        let hasher = hasher(SMALL);
+        let good = hasher.hash(password("a secret of mine")).await.unwrap();
+        for bad in [
+            String::new(),
+            String::from("plain text"),
+            good.replace("argon2id", "argon2i"),
+            good.replace("v=19", "v=16"),
+            good.replace("$v=19", ""),
+            good.replace("m=64", "m=4294967295"),
+            good.replace("t=1", "t=4294967295"),
+            good.replace("t=1", "t=0"),
+            good.rsplit_once('$').unwrap().0.to_owned(),
+            format!("{good}$"),
+        ] {
+            match hasher.verify(password("a secret of mine"), Some(bad.clone()), || Ok(())).await {
+                Err(Error::Fault(fault)) => {
+                    let text = format!("{fault:#}");
+                    assert_eq!(
+                        text, "a stored password hash is not an argon2id string of version 19",
+                        "{bad}"
+                    );
+                }
+                other => panic!("{bad}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_and_a_password_too_long_take_the_same_work() {
+        let hasher = hasher(SMALL);
+        let stored = hasher.hash_blocking(&password("a secret of mine")).unwrap();
+        let long = "x".repeat(257);
+        for (typed, stored) in [
+            ("a secret of mine", Some(stored.as_str())),
+            ("a secret of mine", None),
+            (&long, Some(stored.as_str())),
+            (&"x".repeat(1_000_000), None),
+        ] {
+            let mut memory = Vec::new();
+            hasher.0.verify(&password(typed), stored, &mut memory).unwrap();
+            assert_eq!(memory.len(), 64);
+            assert!(
+                memory.iter().all(|block| block.as_ref().iter().any(|word| *word != 0)),
+                "all of it was filled"
+            );
+        }
+    }
+
+    #[test]
+    fn a_password_too_long_is_wrong_even_where_its_substitute_was_stored() {
+        let hasher = hasher(SMALL);
+        let stored = hasher.hash_blocking(&password("stands in for what is too long")).unwrap();
+        let typed = password(&"x".repeat(257));
+        assert_eq!(hasher.0.verify(&typed, Some(&stored), &mut Vec::new()).unwrap(), Verdict::Wrong);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_to_proceed_is_the_answer() {
+        let hasher = hasher(SMALL);
+        let wait = Refusal::TooManyAttempts(Duration::from_secs(7));
+        let refusal = wait.clone();
+        match hasher.verify(password("a secret of mine"), None, move || Err(refusal.into())).await {
+            Err(Error::Refusal(refusal)) => assert_eq!(refusal, wait),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_one_answer_and_not_the_thread() {
+        let hasher = hasher(SMALL);
+        for _ in 0..3 {
+            match hasher.verify(password("a secret of mine"), None, || panic!("as the test wants it")).await {
+                Err(Error::Fault(fault)) => assert!(fault.to_string().contains("panic"), "{fault}"),
+                other => panic!("{other:?}"),
+            }
+        }
+        let verdict = hasher.verify(password("a secret of mine"), None, || Ok(())).await;
+        assert_eq!(verdict.unwrap(), Verdict::Wrong);
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_is_busy_until_a_waiting_caller_leaves_or_is_served() {
+        let hasher = hasher(Settings { queue: 1, ..SMALL });
+        let (begun, has_begun) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let verify = |proceed: Box<dyn FnOnce() -> Result<()> + Send>| {
+            let hasher = hasher.clone();
+            tokio::spawn(async move { hasher.verify(password("a secret of mine"), None, proceed).await })
+        };
+        let running = verify(Box::new(move || {
+            begun.send(()).unwrap();
+            let _ = released.recv();
+            Ok(())
+        }));
+        tokio::task::spawn_blocking(move || has_begun.recv().unwrap()).await.unwrap();
+
+        let (asked, was_asked) = mpsc::channel();
+        let waiting = verify(Box::new(move || {
+            asked.send(()).unwrap();
+            Ok(())
+        }));
+        tokio::task::yield_now().await;
+        match verify(Box::new(|| Ok(()))).await.unwrap() {
+            Err(Error::Refusal(refusal)) => assert_eq!(refusal, Refusal::Busy(Duration::from_secs(1))),
+            other => panic!("{other:?}"),
+        }
+
+        waiting.abort();
+        assert!(waiting.await.unwrap_err().is_cancelled());
+        let next = verify(Box::new(|| Ok(())));
+        tokio::task::yield_now().await;
+        drop(release);
+        assert_eq!(running.await.unwrap().unwrap(), Verdict::Wrong);
+        assert_eq!(next.await.unwrap().unwrap(), Verdict::Wrong);
+        assert!(was_asked.recv().is_err(), "the one who left was forgotten, not served");
+    }
+
+    #[tokio::test]
+    async fn a_caller_who_left_while_waiting_is_not_served() {
+        let hasher = hasher(SMALL);
+        let (release, released) = mpsc::channel::<()>();
+        let (asked, was_asked) = mpsc::channel();
+        let held = hasher.verify(password("a secret of mine"), None, move || {
+            let _ = released.recv();
+            Ok(())
+        });
+        let left = hasher.verify(password("a secret of mine"), None, move || {
+            asked.send(()).unwrap();
+            Ok(())
+        });
+        {
+            // Both are begun, neither is answered; only the first is waited for any longer.
+            let (mut held, mut left) = (Box::pin(held), Box::pin(left));
+            tokio::select! {
+                biased;
+                _ = &mut held => panic!("it is held"),
+                _ = &mut left => panic!("it waits behind"),
+                () = async {} => {}
+            }
+            drop(left);
+            drop(release);
+            assert_eq!(held.await.unwrap(), Verdict::Wrong);
+        }
+        hasher.hash(password("a secret of mine")).await.unwrap();
+        assert!(was_asked.recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn the_threads_end_with_the_last_clone() {
+        let hasher = hasher(SMALL);
+        let queue = Arc::downgrade(&hasher.0.queue);
+        let clone = hasher.clone();
+        drop(hasher);
+        clone.hash(password("a secret of mine")).await.unwrap();
+        drop(clone);
+        while queue.strong_count() > 0 {
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn settings_that_cannot_work_are_a_fault_that_names_them() {
+        for (settings, named) in [
+            (Settings { memory_kib: 7, ..SMALL }, "7 KiB"),
+            (Settings { memory_kib: 2_000_000, ..SMALL }, "2000000 KiB"),
+            (Settings { iterations: 0, ..SMALL }, "0 iterations"),
+            (Settings { parallelism: 9, ..SMALL }, "parallelism 9"),
+        ] {
+            match Hasher::new(settings, Clock::system()) {
+                Err(Error::Fault(fault)) => assert!(fault.to_string().contains(named), "{fault}"),
+                _ => panic!("{named} was taken"),
+            }
+        }
+    }
+}

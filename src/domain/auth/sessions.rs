@@ -1,0 +1,178 @@
+//! Sessions: one a sign-in. A token lives while its session does, its user may sign in, and the epoch is his.
+//!
+//! A refresh token is a signed statement of a session and a number; the table keeps the number of the living
+//! one, and nothing else of it. Taking it adds one. An older number is a token that was spent: its return
+//! ends the session, but for the last one within a short grace, which gets the same successor again.
+
+use std::time::Duration;
+
+use rusqlite::named_params;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::tokens::Claims;
+use super::{Caller, known};
+use crate::clock::Timestamp;
+use crate::db::{Read, Write};
+use crate::domain::users::{Role, User, UserId};
+use crate::error::{Refusal, Result};
+
+/// How many ended sessions one purge removes at most.
+const PURGE_MAX: i64 = 500;
+/// How long an ended or expired session is kept after its last token expired.
+const KEEP_ENDED: Duration = Duration::from_secs(86_400);
+
+/// What the tokens of a session are made from.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// The session.
+    pub id: Uuid,
+    /// Whose it is.
+    pub user_uuid: Uuid,
+    /// The user's epoch.
+    pub epoch: i64,
+    /// The number of the living refresh token.
+    pub refresh_seq: i64,
+    /// When that one was made.
+    pub refreshed_at: Timestamp,
+}
+
+impl Session {
+    /// The `jti` of the refresh token with this number.
+    pub fn refresh_jti(&self) -> Uuid {
+        refresh_jti(self.id, self.refresh_seq)
+    }
+}
+
+/// A token's id follows from the session and the number, so that the same successor can be made twice. It is
+/// no secret: the signature is what cannot be made up.
+fn refresh_jti(session: Uuid, seq: i64) -> Uuid {
+    let digest = Sha256::new().chain_update(session).chain_update(seq.to_be_bytes()).finalize();
+    uuid::Builder::from_custom_bytes(digest[..16].try_into().expect("SHA-256 has 32 bytes")).into_uuid()
+}
+
+/// Begins a session that ends by itself `lifetime` after the last refresh.
+pub fn open(db: &Write, user: &User, id: Uuid, lifetime: Duration) -> Result<Session> {
+    let sql = "insert into sessions (id, user_id, refreshed_at, created_at, expires_at)
+               values (:id, :user, :now, :now, :expires)";
+    db.execute(
+        sql,
+        named_params! { ":id": id, ":user": user.id, ":now": db.now, ":expires": db.now.plus(lifetime) },
+    )?;
+    Ok(Session { id, user_uuid: user.uuid, epoch: user.epoch, refresh_seq: 0, refreshed_at: db.now })
+}
+
+/// The caller that these claims of an access token speak for, as things stand now.
+pub fn caller(db: &Read, claims: &Claims, require_confirmed: bool) -> Result<Caller> {
+    let sql = "select u.id, u.role, u.epoch, s.ended_at is not null,
+                      u.deleted_at is not null or u.blocked_at is not null or u.is_active = 0
+                        or (u.confirm_required = 1 or :require_confirmed) and u.email_confirmed_at is null
+               from sessions s join users u on u.id = s.user_id
+               where s.id = :session and u.uuid = :user";
+    let params = named_params! {
+        ":session": claims.sid, ":user": claims.sub, ":require_confirmed": require_confirmed,
+    };
+    let found = db.one(sql, params, |row| {
+        Ok((row.get(0)?, row.get::<_, Role>(1)?, row.get::<_, i64>(2)?, row.get::<_, bool>(3)?, row.get::<_, bool>(4)?))
+    })?;
+    match found {
+        Some((id, role, epoch, false, false)) if epoch == claims.epoch => {
+            Ok(Caller { id, uuid: claims.sub, role, session: claims.sid })
+        }
+        _ => Err(Refusal::TokenInvalid.into()),
+    }
+}
+
+/// What became of a refresh token that was handed in.
+#[derive(Debug)]
+pub enum Rotation {
+    /// The session as it goes on; the same again for one who asks again within the grace.
+    Goes(Session),
+    /// The token was spent before: the session has been ended.
+    Reused,
+}
+
+/// Spends a refresh token: the next one of its session lives from now on for `lifetime`.
+pub fn rotate(
+    db: &Write,
+    claims: &Claims,
+    lifetime: Duration,
+    grace: Duration,
+    require_confirmed: bool,
+) -> Result<Rotation> {
+    let user = match crate::domain::users::by_uuid(db, claims.sub) {
+        Ok(user) => user,
+        Err(crate::error::Error::Refusal(_)) => return Err(Refusal::RefreshRevoked.into()),
+        Err(fault) => return Err(fault),
+    };
+    if let Some(refusal) = user.shut_out(require_confirmed) {
+        return Err(refusal.into());
+    }
+    let sql = "select refresh_seq, refreshed_at from sessions
+               where id = :id and user_id = :user and ended_at is null";
+    let living = db.one(sql, named_params! { ":id": claims.sid, ":user": user.id }, |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, Timestamp>(1)?))
+    })?;
+    let Some((seq, refreshed_at)) = living.filter(|_| user.epoch == claims.epoch) else {
+        return Err(Refusal::RefreshRevoked.into());
+    };
+    let session =
+        Session { id: claims.sid, user_uuid: user.uuid, epoch: user.epoch, refresh_seq: seq, refreshed_at };
+    if claims.jti == session.refresh_jti() {
+        let sql = "update sessions set refresh_seq = refresh_seq + 1, refreshed_at = :now, expires_at = :expires
+                   where id = :id and refresh_seq = :seq";
+        let expires = db.now.plus(lifetime);
+        db.execute(
+            sql,
+            named_params! { ":now": db.now, ":expires": expires, ":id": claims.sid, ":seq": seq },
+        )?;
+        return Ok(Rotation::Goes(Session { refresh_seq: seq + 1, refreshed_at: db.now, ..session }));
+    }
+    // A clock that was set back gives no grace.
+    let in_grace = db.now >= refreshed_at && db.now.since(refreshed_at) <= grace;
+    if in_grace && claims.jti == refresh_jti(claims.sid, seq - 1) {
+        return Ok(Rotation::Goes(session));
+    }
+    end_session(db, claims.sid)?;
+    forget(db, user.uuid);
+    tracing::warn!(user.id = user.id.0, session.id = %claims.sid, "a spent refresh token came back: session ended");
+    Ok(Rotation::Reused)
+}
+
+/// Ends the caller's session: its access tokens and its refresh token.
+pub fn end(db: &Write, caller: &Caller) -> Result<()> {
+    end_session(db, caller.session)?;
+    forget(db, caller.uuid);
+    Ok(())
+}
+
+fn end_session(db: &Write, id: Uuid) -> Result<()> {
+    let sql = "update sessions set ended_at = coalesce(ended_at, :now) where id = :id";
+    db.execute(sql, named_params! { ":now": db.now, ":id": id })?;
+    Ok(())
+}
+
+/// Ends every session of a user: his next token is of another epoch.
+pub fn end_all(db: &Write, user: UserId) -> Result<()> {
+    let sql = "update users set epoch = epoch + 1 where id = :id returning uuid";
+    let uuid = db.returning(sql, named_params! { ":id": user }, |row| row.get::<_, Uuid>(0))?;
+    let sql = "update sessions set ended_at = :now where user_id = :user and ended_at is null";
+    db.execute(sql, named_params! { ":now": db.now, ":user": user })?;
+    forget(db, uuid);
+    Ok(())
+}
+
+/// Has whatever is remembered of a user looked up again once this transaction is on the disk.
+pub fn forget(db: &Write, user: Uuid) {
+    db.announce(known::key_of(user));
+}
+
+/// Removes some sessions whose last token has long expired; whether there may be more. A session that is
+/// gone is an ended one, so a clock that runs ahead and comes back reopens nothing.
+pub fn purge(db: &Write) -> Result<bool> {
+    let sql = "delete from sessions
+               where id in (select id from sessions where expires_at < :before order by expires_at limit :max)";
+    let before = db.now.minus(KEEP_ENDED);
+    let removed = db.execute(sql, named_params! { ":before": before, ":max": PURGE_MAX })?;
+    Ok(removed == usize::try_from(PURGE_MAX).unwrap_or(usize::MAX))
+}

@@ -1,0 +1,184 @@
+//! Signing in, refreshing, changing the password: the ways that wait for the hashing threads.
+//!
+//! These are the domain's only async functions: a password is hashed between two transactions, in a bounded
+//! pool, so that a flood of sign-ins slows nobody else.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::passwords::{Password, Verdict, Weakness, weakness};
+use super::sessions::{self, Rotation, Session};
+use super::throttle::{self, Attempt};
+use super::tokens::{self, Kind};
+use super::{Auth, Caller, claims};
+use crate::config::Lifetimes;
+use crate::db::Db;
+use crate::domain::users::{self, User};
+use crate::error::{Context, Error, Refusal, Result};
+
+/// What somebody signs in with.
+#[derive(Debug)]
+pub struct SignIn {
+    /// The e-mail address, as it was typed.
+    pub login: String,
+    /// The password, as it was typed.
+    pub password: Password,
+    /// Where the request comes from.
+    pub address: IpAddr,
+}
+
+/// The tokens of a session.
+#[derive(Debug)]
+pub struct Tokens {
+    /// Opens the APIs.
+    pub access: String,
+    /// Gets new tokens; APIs without refresh tokens have none.
+    pub refresh: Option<String>,
+}
+
+impl Auth {
+    /// Signs a user in and begins a session.
+    ///
+    /// An unknown user and a wrong password are refused alike and in the same time. Only after a right password
+    /// is the user's state looked at.
+    pub async fn sign_in(self: &Arc<Self>, db: &Db, given: SignIn, lifetimes: Lifetimes) -> Result<Tokens> {
+        let known = db.read(|db| users::with_password(db, &given.login)).context("looking the user up")?;
+        let attempt = attempt_at(known.as_ref(), &given.login, given.address);
+        let outdated = self.prove(db, attempt, given.password.clone(), known.as_ref()).await?;
+        let Some((user, stored)) = known else { return Err(Refusal::WrongCredentials.into()) };
+        let require_confirmed = self.settings.require_confirmed_email;
+        if let Some(refusal) = user.shut_out(require_confirmed) {
+            tracing::info!(user.id = user.id.0, "sign-in refused: {refusal:?}");
+            return Err(refusal.into());
+        }
+        let rehashed = if outdated { Some(self.hasher.hash(given.password).await?) } else { None };
+        let id = self.clock.new_secret_id();
+        let session = db
+            .write(move |db| {
+                // The user may have changed while the password was hashed.
+                let user = match users::with_password(db, &user.email)? {
+                    Some((now, hash)) if now.id == user.id && hash == stored => now,
+                    _ => return Err(Refusal::WrongCredentials.into()),
+                };
+                if let Some(refusal) = user.shut_out(require_confirmed) {
+                    return Err(refusal.into());
+                }
+                if let Some(hash) = rehashed {
+                    users::replace_hash(db, user.id, &hash)?;
+                }
+                throttle::forgive(db, user.id, &attempt)?;
+                sessions::open(db, &user, id, lifetimes.session())
+            })
+            .await?;
+        tracing::info!(user.uuid = %session.user_uuid, session.id = %session.id, "signed in");
+        self.tokens(&session, lifetimes)
+    }
+
+    /// Takes a refresh token and gives the next pair. One that was spent before ends its session.
+    pub async fn refresh(&self, db: &Db, token: &str, lifetimes: Lifetimes) -> Result<Tokens> {
+        let given = tokens::verify(&self.ring(), &self.names, token, self.clock.now())
+            .map_err(|_| Refusal::RefreshInvalid)?;
+        if given.typ != Kind::Refresh {
+            return Err(Refusal::RefreshWrongKind.into());
+        }
+        let grace = Duration::from_secs(self.settings.refresh_reuse_seconds);
+        let require_confirmed = self.settings.require_confirmed_email;
+        let rotation = db
+            .write(move |db| sessions::rotate(db, &given, lifetimes.session(), grace, require_confirmed))
+            .await?;
+        match rotation {
+            Rotation::Goes(session) => self.tokens(&session, lifetimes),
+            Rotation::Reused => Err(Refusal::RefreshRevoked.into()),
+        }
+    }
+
+    /// Changes the caller's password, given the present one. Every token of the user dies, this one included.
+    ///
+    /// `fit` says what is wrong with the new password, knowing whose it is to be.
+    pub async fn change_password<E: From<Error>>(
+        self: &Arc<Self>,
+        db: &Db,
+        caller: &Caller,
+        address: IpAddr,
+        current: Password,
+        new: Password,
+        unfit: impl FnOnce(Weakness) -> E,
+    ) -> Result<(), E> {
+        let user = db.read(|db| users::by_uuid(db, caller.uuid()))?;
+        let own = [user.email.as_str(), user.username.as_deref().unwrap_or_default()];
+        if let Some(weakness) = weakness(new.as_str(), &own) {
+            return Err(unfit(weakness));
+        }
+        let known = db.read(|db| users::with_password(db, &user.email))?;
+        let attempt = attempt_at(known.as_ref(), &user.email, address);
+        match self.prove(db, attempt, current, known.as_ref()).await {
+            Err(Error::Refusal(Refusal::WrongCredentials)) => return Err(Error::from(Refusal::WrongPassword).into()),
+            outcome => outcome?,
+        };
+        let Some((user, stored)) = known else { return Err(Error::from(Refusal::TokenInvalid).into()) };
+        let hash = self.hasher.hash(new).await?;
+        db.write(move |db| {
+            match users::with_password(db, &user.email)? {
+                Some((now, present)) if now.id == user.id && present == stored => {}
+                _ => return Err(Refusal::WrongPassword.into()),
+            }
+            throttle::forgive(db, user.id, &attempt)?;
+            users::set_password(db, user.id, &hash)
+        })
+        .await?;
+        tracing::info!(user.id = caller.id().0, "password changed");
+        Ok(())
+    }
+
+    /// Checks a password within the limits for failed ones; whether its hash is outdated.
+    async fn prove(
+        self: &Arc<Self>,
+        db: &Db,
+        attempt: Attempt,
+        password: Password,
+        known: Option<&(User, String)>,
+    ) -> Result<bool> {
+        let in_time = {
+            let (auth, db) = (self.clone(), db.clone());
+            move || db.read(|db| throttle::refuse_too_soon(db, auth.clock.now(), &auth.settings, &attempt))
+        };
+        // Once before the queue, so that a refusal is cheap, and once at its turn, so that a burst slips not by.
+        in_time()?;
+        let stored = known.map(|(_, hash)| hash.clone());
+        match self.hasher.verify(password, stored, in_time).await? {
+            Verdict::Right { outdated } => Ok(outdated),
+            Verdict::Wrong => {
+                tracing::info!(user.id = known.map(|(user, _)| user.id.0), "sign-in failed: wrong password");
+                db.write(move |db| throttle::count_failure(db, &attempt)).await.context("counting the failure")?;
+                Err(Refusal::WrongCredentials.into())
+            }
+        }
+    }
+
+    /// Signs a session's tokens. For one session, number and moment the refresh token is always the same text.
+    fn tokens(&self, session: &Session, lifetimes: Lifetimes) -> Result<Tokens> {
+        let ring = self.ring();
+        let from = session.refreshed_at.seconds();
+        let access = claims(
+            &self.names,
+            Kind::Access,
+            session,
+            self.clock.new_secret_id(),
+            self.clock.now().seconds(),
+            lifetimes.access,
+        );
+        let refresh = lifetimes.refresh.map(|lifetime| {
+            tokens::sign(&ring, &claims(&self.names, Kind::Refresh, session, session.refresh_jti(), from, lifetime))
+        });
+        Ok(Tokens { access: tokens::sign(&ring, &access)?, refresh: refresh.transpose()? })
+    }
+}
+
+/// An unknown account is counted by the name it was called by, a known one by what it is.
+fn attempt_at(known: Option<&(User, String)>, login: &str, address: IpAddr) -> Attempt {
+    match known {
+        Some((user, _)) => Attempt::new(user.uuid.as_bytes(), address),
+        None => Attempt::new(login.trim().to_lowercase().as_bytes(), address),
+    }
+}

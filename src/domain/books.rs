@@ -1,0 +1,201 @@
+//! Books: what one is, who may change it, and the SQL that keeps it.
+
+use const_format::concatcp;
+use jiff::civil::Date;
+use rusqlite::{Row, named_params};
+use uuid::Uuid;
+
+use super::auth::Caller;
+use super::users::{Role, UserId};
+use crate::clock::Timestamp;
+use crate::db::{Read, Write};
+use crate::error::{Act, Refusal, Result};
+
+/// A book.
+#[derive(Clone, Debug)]
+pub struct Book {
+    /// The number.
+    pub id: i64,
+    /// The public id.
+    pub uuid: Uuid,
+    /// 1–255 characters.
+    pub title: String,
+    /// 1–255 characters.
+    pub author: String,
+    /// 1–255 characters.
+    pub publisher: String,
+    /// `YYYY-MM-DD`.
+    pub publish_date: String,
+    /// 1–100,000.
+    pub pages: i64,
+    /// 1–255 characters.
+    pub language: String,
+    /// Whose it is; nobody's once its owner was deleted.
+    pub user_id: Option<UserId>,
+    /// Since when.
+    pub created_at: Timestamp,
+    /// Last change.
+    pub updated_at: Timestamp,
+}
+
+impl Book {
+    const COLUMNS: &'static str = "id, uuid, title, author, publisher, publish_date, pages, language, user_id, \
+         created_at, updated_at";
+
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get(0)?,
+            uuid: row.get(1)?,
+            title: row.get(2)?,
+            author: row.get(3)?,
+            publisher: row.get(4)?,
+            publish_date: row.get(5)?,
+            pages: row.get(6)?,
+            language: row.get(7)?,
+            user_id: row.get(8)?,
+            created_at: row.get(9)?,
+            updated_at: row.get(10)?,
+        })
+    }
+}
+
+/// What a book says of itself.
+#[derive(Debug)]
+pub struct NewBook {
+    /// 1–255 characters.
+    pub title: String,
+    /// 1–255 characters.
+    pub author: String,
+    /// 1–255 characters.
+    pub publisher: String,
+    /// From year 1 to 9999.
+    pub publish_date: Date,
+    /// 1–100,000.
+    pub pages: i64,
+    /// 1–255 characters.
+    pub language: String,
+}
+
+/// What is to change; `None` leaves a field as it is.
+#[derive(Debug, Default)]
+pub struct Patch {
+    /// 1–255 characters.
+    pub title: Option<String>,
+    /// 1–255 characters.
+    pub author: Option<String>,
+    /// 1–255 characters.
+    pub publisher: Option<String>,
+    /// From year 1 to 9999.
+    pub publish_date: Option<Date>,
+    /// 1–100,000.
+    pub pages: Option<i64>,
+    /// 1–255 characters.
+    pub language: Option<String>,
+}
+
+/// Whose books a list is of.
+#[derive(Clone, Copy, Debug)]
+pub enum Shelf {
+    /// Everybody's.
+    All,
+    /// One user's.
+    Of(UserId),
+}
+
+/// Adds a book to the caller's.
+pub fn create(db: &Write, caller: &Caller, uuid: Uuid, new: &NewBook) -> Result<Book> {
+    let sql = concatcp!(
+        "insert into books (uuid, title, author, publisher, publish_date, pages, language, user_id, created_at, \
+         updated_at)
+         values (:uuid, :title, :author, :publisher, :publish_date, :pages, :language, :user_id, :now, :now)
+         returning ",
+        Book::COLUMNS
+    );
+    let book = db.returning(
+        sql,
+        named_params! {
+            ":uuid": uuid, ":title": new.title, ":author": new.author, ":publisher": new.publisher,
+            ":publish_date": new.publish_date.to_string(), ":pages": new.pages, ":language": new.language,
+            ":user_id": caller.id(), ":now": db.now,
+        },
+        Book::from_row,
+    )?;
+    Ok(book)
+}
+
+/// The book with this public id.
+pub fn by_uuid(db: &Read, uuid: Uuid) -> Result<Book> {
+    let sql = concatcp!("select ", Book::COLUMNS, " from books where uuid = :uuid");
+    db.one(sql, named_params! { ":uuid": uuid }, Book::from_row)?.ok_or(Refusal::BookNotFound(uuid).into())
+}
+
+/// A page of a shelf, newest first: books with a number below `before`, at most `limit`.
+pub fn list(db: &Read, shelf: Shelf, before: Option<i64>, limit: i64) -> Result<Vec<Book>> {
+    let before = before.unwrap_or(i64::MAX);
+    match shelf {
+        Shelf::All => db.all(
+            concatcp!(
+                "select ",
+                Book::COLUMNS,
+                " from books where id < :before order by id desc limit :limit"
+            ),
+            named_params! { ":before": before, ":limit": limit },
+            Book::from_row,
+        ),
+        Shelf::Of(user) => db.all(
+            concatcp!(
+                "select ",
+                Book::COLUMNS,
+                " from books where user_id = :user and id < :before order by id desc limit :limit"
+            ),
+            named_params! { ":user": user, ":before": before, ":limit": limit },
+            Book::from_row,
+        ),
+    }
+}
+
+/// Changes a book: one's own, or any for moderators and administrators.
+pub fn update(db: &Write, caller: &Caller, uuid: Uuid, patch: &Patch) -> Result<Book> {
+    let book = by_uuid(db, uuid)?;
+    refuse_others(caller, &book, Act::Update)?;
+    let sql = concatcp!(
+        "update books set
+           title = coalesce(:title, title),
+           author = coalesce(:author, author),
+           publisher = coalesce(:publisher, publisher),
+           publish_date = coalesce(:publish_date, publish_date),
+           pages = coalesce(:pages, pages),
+           language = coalesce(:language, language),
+           updated_at = :now
+         where id = :id
+         returning ",
+        Book::COLUMNS
+    );
+    let changed = db.returning(
+        sql,
+        named_params! {
+            ":title": patch.title, ":author": patch.author, ":publisher": patch.publisher,
+            ":publish_date": patch.publish_date.map(|date| date.to_string()), ":pages": patch.pages,
+            ":language": patch.language, ":now": db.now, ":id": book.id,
+        },
+        Book::from_row,
+    )?;
+    Ok(changed)
+}
+
+/// Removes a book: one's own, or any for moderators and administrators.
+pub fn delete(db: &Write, caller: &Caller, uuid: Uuid) -> Result<()> {
+    let book = by_uuid(db, uuid)?;
+    refuse_others(caller, &book, Act::Delete)?;
+    db.execute("delete from books where id = :id", named_params! { ":id": book.id })?;
+    Ok(())
+}
+
+/// A book that lost its owner can be changed by moderators and administrators alone.
+fn refuse_others(caller: &Caller, book: &Book, act: Act) -> Result<()> {
+    let is_own = book.user_id == Some(caller.id());
+    if is_own || matches!(caller.role(), Role::Moderator | Role::Admin) {
+        return Ok(());
+    }
+    Err(Refusal::NotYourBook(act).into())
+}

@@ -1,0 +1,323 @@
+//! Answers: the one place where results and errors become responses, in the words of each API.
+
+use std::borrow::Cow;
+use std::fmt::Debug;
+
+use salvo::http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, LINK, RETRY_AFTER, WWW_AUTHENTICATE};
+use salvo::http::{HeaderMap, StatusCode};
+use salvo::oapi::{Components, Content, EndpointOutRegister, Operation, Response as Described, ToSchema};
+use salvo::{Depot, Request, Response, Writer, async_trait};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::extract::Seen;
+use super::input::schema;
+use super::validate::{Broken, Invalid, hide};
+use crate::error::{Act, Error, Refusal, UserKey};
+
+/// Why a handler did not do what it was asked for.
+#[derive(Debug)]
+pub enum Failure {
+    /// A refusal or a fault.
+    Error(Error),
+    /// The request is malformed: one 422 with every fault that it has.
+    Invalid(Vec<Invalid>),
+}
+
+impl Failure {
+    /// A fault of one field of the body that only the handler could see; its value is a secret.
+    pub fn at_field(name: &'static str, broken: Broken) -> Self {
+        Self::Invalid(vec![broken.at(vec!["body".into(), name.into()], hide(&Value::from("")))])
+    }
+}
+
+impl<E: Into<Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+/// How one API says no: the paths it speaks for, its own sentences, and what it wraps them in.
+#[derive(Clone, Copy, Debug)]
+pub struct Voice {
+    /// The paths under which it speaks, without a trailing slash.
+    pub prefixes: &'static [&'static str],
+    /// Its own status and sentence for a refusal; `None` where the default will do.
+    pub words: fn(&Refusal) -> Option<Words>,
+}
+
+/// A status and a sentence.
+pub type Words = (StatusCode, Cow<'static, str>);
+
+impl Voice {
+    /// Whether it speaks for this path.
+    pub fn speaks_for(&self, path: &str) -> bool {
+        self.prefixes.iter().any(|prefix| {
+            path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+    }
+
+    /// What it says to a refusal.
+    pub fn say(&self, refusal: &Refusal) -> Words {
+        (self.words)(refusal).unwrap_or_else(|| default_words(refusal))
+    }
+}
+
+/// All that is said of a fault.
+pub const INTERNAL_ERROR: &str = "Internal Server Error";
+
+/// The voice for paths that belong to no API.
+pub static HOUSE: Voice = Voice { prefixes: &[""], words: |_| None };
+
+/// What the house says where an API has no words of its own.
+fn default_words(refusal: &Refusal) -> Words {
+    let (status, sentence) = match refusal {
+        Refusal::NotAuthenticated => (StatusCode::UNAUTHORIZED, "Not authenticated"),
+        Refusal::TokenInvalid | Refusal::TokenExpired | Refusal::RefreshInvalid => {
+            (StatusCode::UNAUTHORIZED, "Could not validate credentials")
+        }
+        Refusal::WrongCredentials => (StatusCode::UNAUTHORIZED, "Invalid credentials"),
+        Refusal::UserInactive => (StatusCode::BAD_REQUEST, "User account is inactive"),
+        Refusal::UserBlocked => (StatusCode::FORBIDDEN, "Your account is blocked."),
+        Refusal::UserDeleted => (StatusCode::FORBIDDEN, "Your account has been deleted."),
+        Refusal::EmailUnconfirmed => {
+            (StatusCode::FORBIDDEN, "Please verify your email address before logging in")
+        }
+        Refusal::TooManyAttempts(_) => {
+            (StatusCode::TOO_MANY_REQUESTS, "Too many failed sign-ins. Please try again later.")
+        }
+        Refusal::RefreshWrongKind => (StatusCode::UNAUTHORIZED, "Invalid refresh token"),
+        Refusal::RefreshRevoked => (StatusCode::UNAUTHORIZED, "Refresh token has been revoked"),
+        Refusal::ProofInvalid => (StatusCode::BAD_REQUEST, "Verification error"),
+        Refusal::AdminRequired => (StatusCode::FORBIDDEN, "Admin access required"),
+        Refusal::LastAdmin => (StatusCode::CONFLICT, "The last active administrator must remain"),
+        Refusal::OwnBlock => (StatusCode::CONFLICT, "Administrators cannot block themselves"),
+        Refusal::WrongPassword => (StatusCode::BAD_REQUEST, "Current password is incorrect"),
+        Refusal::EmailTaken => (StatusCode::CONFLICT, "Email already registered"),
+        Refusal::UsernameTaken => (StatusCode::CONFLICT, "Username already taken"),
+        Refusal::UserNotFound(key) => {
+            let sentence = match key {
+                UserKey::Uuid(uuid) => format!("User {uuid} not found"),
+                UserKey::Email(email) => format!("User with email {email} not found"),
+            };
+            return (StatusCode::NOT_FOUND, sentence.into());
+        }
+        Refusal::NotYourself(Act::Update) => (StatusCode::FORBIDDEN, "You can only update your own profile"),
+        Refusal::NotYourself(Act::Delete) => (StatusCode::FORBIDDEN, "You can only delete your own account"),
+        Refusal::BookNotFound(uuid) => {
+            return (StatusCode::NOT_FOUND, format!("Book {uuid} not found").into());
+        }
+        Refusal::NotYourBook(Act::Update) => (StatusCode::FORBIDDEN, "You can only update your own books"),
+        Refusal::NotYourBook(Act::Delete) => (StatusCode::FORBIDDEN, "You can only delete your own books"),
+        Refusal::NoSuchPath => (StatusCode::NOT_FOUND, "Not Found"),
+        Refusal::NoSuchMethod => (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
+        Refusal::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Request body is too large"),
+        Refusal::BodyUnreadable => (StatusCode::BAD_REQUEST, "There was an error parsing the body"),
+        Refusal::TimedOut => (StatusCode::REQUEST_TIMEOUT, "Request Timeout"),
+        Refusal::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "The server is busy. Please try again."),
+        Refusal::StorageFull => (StatusCode::INSUFFICIENT_STORAGE, "The server's storage is full"),
+    };
+    (status, Cow::Borrowed(sentence))
+}
+
+#[async_trait]
+impl Writer for Failure {
+    async fn write(self, request: &mut Request, depot: &mut Depot, response: &mut Response) {
+        let seen = Seen::of(depot);
+        let voice = seen.map_or(&HOUSE, |seen| seen.voice(request.uri().path()));
+        let (status, detail) = match self {
+            Self::Error(Error::Refusal(refusal)) => {
+                add_headers(&refusal, response.headers_mut());
+                let (status, sentence) = voice.say(&refusal);
+                (status, Value::from(sentence))
+            }
+            Self::Error(Error::Fault(fault)) => {
+                let id = seen.map_or("", |seen| seen.request_id());
+                tracing::error!(request.id = id, route = request.matched_path(), "{fault:#}");
+                (StatusCode::INTERNAL_SERVER_ERROR, Value::from(INTERNAL_ERROR))
+            }
+            Self::Invalid(faults) => (StatusCode::UNPROCESSABLE_ENTITY, json!(faults)),
+        };
+        put_json(response, status, &json!({ "detail": detail }));
+    }
+}
+
+/// The headers that belong to a refusal on every API.
+fn add_headers(refusal: &Refusal, headers: &mut HeaderMap) {
+    match refusal {
+        Refusal::NotAuthenticated | Refusal::WrongCredentials => {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        Refusal::TokenInvalid
+        | Refusal::TokenExpired
+        | Refusal::RefreshInvalid
+        | Refusal::RefreshWrongKind
+        | Refusal::RefreshRevoked => {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""));
+        }
+        Refusal::TooManyAttempts(wait) => {
+            let seconds = HeaderValue::from(wait.as_secs().max(1));
+            headers.insert(RETRY_AFTER, seconds.clone());
+            headers.insert(HeaderName::from_static("ratelimit-limit"), HeaderValue::from_static("1"));
+            headers.insert(HeaderName::from_static("ratelimit-remaining"), HeaderValue::from_static("0"));
+            headers.insert(HeaderName::from_static("ratelimit-reset"), seconds);
+        }
+        Refusal::Busy(wait) => {
+            headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+        }
+        _ => {}
+    }
+}
+
+/// Writes a JSON body.
+pub fn put_json<T: Serialize + ?Sized>(response: &mut Response, status: StatusCode, body: &T) {
+    let bytes = serde_json::to_vec(body).expect("wire types serialize: their keys are strings");
+    response.status_code(status);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.body(bytes);
+}
+
+/// 200 with a JSON body.
+#[derive(Debug)]
+pub struct Done<T>(pub T);
+
+/// 201 with a JSON body.
+#[derive(Debug)]
+pub struct Created<T>(pub T);
+
+/// 204.
+#[derive(Debug)]
+pub struct NoContent;
+
+/// 200 with a JSON array that may go on: the next page's address is in `Link` (RFC 8288).
+#[derive(Debug)]
+pub struct Page<T> {
+    /// The entries of this page.
+    pub items: Vec<T>,
+    /// The cursor of the next page, when there is one.
+    pub next: Option<String>,
+}
+
+/// What an answer says in one sentence.
+#[derive(Debug, Serialize, ToSchema)]
+#[salvo(schema(example = json!({ "message": "Successfully logged out" })))]
+pub struct Message {
+    /// The sentence.
+    pub message: Cow<'static, str>,
+}
+
+impl Message {
+    /// Takes the sentence.
+    pub fn new(message: impl Into<Cow<'static, str>>) -> Self {
+        Self { message: message.into() }
+    }
+}
+
+#[async_trait]
+impl<T: Serialize + Send> Writer for Done<T> {
+    async fn write(self, _: &mut Request, _: &mut Depot, response: &mut Response) {
+        put_json(response, StatusCode::OK, &self.0);
+    }
+}
+
+#[async_trait]
+impl<T: Serialize + Send> Writer for Created<T> {
+    async fn write(self, _: &mut Request, _: &mut Depot, response: &mut Response) {
+        put_json(response, StatusCode::CREATED, &self.0);
+    }
+}
+
+#[async_trait]
+impl Writer for NoContent {
+    async fn write(self, _: &mut Request, _: &mut Depot, response: &mut Response) {
+        response.status_code(StatusCode::NO_CONTENT);
+    }
+}
+
+#[async_trait]
+impl<T: Serialize + Send> Writer for Page<T> {
+    async fn write(self, request: &mut Request, _: &mut Depot, response: &mut Response) {
+        if let Some(next) = self.next {
+            let link = next_link(request, &next);
+            if let Ok(link) = HeaderValue::try_from(link) {
+                response.headers_mut().insert(LINK, link);
+            }
+        }
+        put_json(response, StatusCode::OK, &self.items);
+    }
+}
+
+/// The request's own address with another cursor, as a relative reference (RFC 3986 §4.2).
+fn next_link(request: &Request, cursor: &str) -> String {
+    let uri = request.uri();
+    let kept = uri.query().unwrap_or_default().split('&').filter(|pair| {
+        !pair.is_empty() && pair.split('=').next() != Some("cursor")
+    });
+    let query: Vec<&str> = kept.collect();
+    let separator = if query.is_empty() { "" } else { "&" };
+    format!("<{}?{}{separator}cursor={cursor}>; rel=\"next\"", uri.path(), query.join("&"))
+}
+
+fn describe<T: ToSchema + 'static>(
+    status: &str,
+    what: &str,
+    components: &mut Components,
+    operation: &mut Operation,
+) {
+    let content = Content::new(T::to_schema(components));
+    operation.responses.insert(status, Described::new(what).add_content("application/json", content));
+}
+
+impl<T: ToSchema + 'static> EndpointOutRegister for Done<T> {
+    fn register(components: &mut Components, operation: &mut Operation) {
+        describe::<T>("200", "Done", components, operation);
+    }
+}
+
+impl<T: ToSchema + 'static> EndpointOutRegister for Created<T> {
+    fn register(components: &mut Components, operation: &mut Operation) {
+        describe::<T>("201", "Created", components, operation);
+    }
+}
+
+impl EndpointOutRegister for NoContent {
+    fn register(_: &mut Components, operation: &mut Operation) {
+        operation.responses.insert("204", Described::new("Done; there is nothing to say"));
+    }
+}
+
+impl<T: ToSchema + 'static> EndpointOutRegister for Page<T> {
+    fn register(components: &mut Components, operation: &mut Operation) {
+        let items = salvo::oapi::schema::Array::new().items(T::to_schema(components));
+        let header = salvo::oapi::Header::new(schema(json!({ "type": "string" })))
+            .description("`<…>; rel=\"next\"`: the address of the next page, when there is one (RFC 8288)");
+        operation.responses.insert(
+            "200",
+            Described::new("A page of the list")
+                .add_content("application/json", Content::new(items))
+                .add_header("Link", header),
+        );
+    }
+}
+
+/// What an operation may be refused with is told where the words are: in the document of all APIs.
+impl EndpointOutRegister for Failure {
+    fn register(_: &mut Components, _: &mut Operation) {}
+}
+
+/// Adds the 422 of an operation that takes input.
+pub fn describe_invalid(operation: &mut Operation) {
+    let reference = salvo::oapi::RefOr::Ref(salvo::oapi::Ref::from_schema_name("Invalid"));
+    operation.responses.insert(
+        "422",
+        Described::new("The request is malformed: every fault it has")
+            .add_content("application/json", Content::new(reference)),
+    );
+}
+
+/// Marks an answer with the methods that its path has (RFC 9110 §10.2.1).
+pub fn allow(response: &mut Response, methods: &str) {
+    if let Ok(methods) = HeaderValue::try_from(methods) {
+        response.headers_mut().insert(ALLOW, methods);
+    }
+}

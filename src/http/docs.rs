@@ -1,0 +1,132 @@
+//! The docs page: Scalar, served wholly from the binary, and the OpenAPI document it shows.
+
+use bytes::Bytes;
+use rust_embed::RustEmbed;
+use salvo::http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName,
+    HeaderValue, LOCATION, VARY,
+};
+use salvo::http::{HeaderMap, StatusCode};
+use salvo::{Depot, FlowCtrl, Handler, Request, Response, Router, async_trait};
+
+use super::resource::at;
+
+/// The page's own files.
+#[derive(RustEmbed)]
+#[folder = "assets/docs"]
+struct Assets;
+
+/// Scalar's script, made smaller at build time, under a name that changes with its content.
+static SCRIPT_BR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/scalar.js.br"));
+static SCRIPT_GZ: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/scalar.js.gz"));
+const SCRIPT_HASH: &str = include_str!(concat!(env!("OUT_DIR"), "/scalar.hash"));
+
+/// What the page may do: run the script and style from here, ask this server, and nothing else. Scalar sets
+/// styles on elements and keeps its icons in `data:` addresses.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+     img-src 'self' data:; font-src 'self' data:; connect-src 'self'; base-uri 'none'; \
+     form-action 'none'; frame-ancestors 'none'";
+
+/// `/scalar` and what it needs, and the ways that lead there.
+pub fn routes(document: Bytes) -> Vec<Router> {
+    let to_docs = || Redirect("/scalar");
+    vec![
+        at("/").get(to_docs()).into(),
+        at("/docs").get(to_docs()).into(),
+        at("/redoc").get(to_docs()).into(),
+        at("/openapi.json").get(document_at(document)).into(),
+        at("/scalar").get(page()).into(),
+        at("/scalar/start.js").get(asset("start.js", "text/javascript; charset=utf-8")).into(),
+        at("/scalar/page.css").get(asset("page.css", "text/css; charset=utf-8")).into(),
+        at("/scalar/icon.svg").get(asset("icon.svg", "image/svg+xml")).into(),
+        at(format!("/scalar/{SCRIPT_HASH}.js")).get(Script).into(),
+    ]
+}
+
+/// Leads somewhere else on this server.
+struct Redirect(&'static str);
+
+#[async_trait]
+impl Handler for Redirect {
+    async fn handle(&self, _: &mut Request, _: &mut Depot, response: &mut Response, _: &mut FlowCtrl) {
+        response.status_code(StatusCode::FOUND);
+        response.headers_mut().insert(LOCATION, HeaderValue::from_static(self.0));
+    }
+}
+
+/// Bytes that never change while the server runs.
+struct Fixed {
+    bytes: Bytes,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+#[async_trait]
+impl Handler for Fixed {
+    async fn handle(&self, _: &mut Request, _: &mut Depot, response: &mut Response, _: &mut FlowCtrl) {
+        response.status_code(StatusCode::OK);
+        response.headers_mut().extend(self.headers.iter().cloned());
+        response.body(self.bytes.clone());
+    }
+}
+
+fn document_at(document: Bytes) -> Fixed {
+    let headers = vec![
+        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+    ];
+    Fixed { bytes: document, headers }
+}
+
+fn page() -> Fixed {
+    let html = String::from_utf8(content("index.html")).unwrap_or_default();
+    let headers = vec![
+        (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
+        (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
+        (HeaderName::from_static("referrer-policy"), HeaderValue::from_static("no-referrer")),
+    ];
+    Fixed { bytes: html.replace("{{script}}", SCRIPT_HASH).into(), headers }
+}
+
+fn asset(name: &str, media_type: &'static str) -> Fixed {
+    let headers = vec![
+        (CONTENT_TYPE, HeaderValue::from_static(media_type)),
+        (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+    ];
+    Fixed { bytes: content(name).into(), headers }
+}
+
+fn content(name: &str) -> Vec<u8> {
+    Assets::get(name).map(|file| file.data.into_owned()).expect("the file is embedded at build time")
+}
+
+/// Scalar's script in the smallest form that the client takes.
+struct Script;
+
+#[async_trait]
+impl Handler for Script {
+    async fn handle(&self, request: &mut Request, _: &mut Depot, response: &mut Response, _: &mut FlowCtrl) {
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/javascript; charset=utf-8"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
+        headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+        let (encoding, bytes) = if accepts(request.headers(), "br") {
+            ("br", SCRIPT_BR)
+        } else {
+            // Whoever takes no gzip either does not run scripts of this size.
+            ("gzip", SCRIPT_GZ)
+        };
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
+        response.status_code(StatusCode::OK);
+        response.body(Bytes::from_static(bytes));
+    }
+}
+
+fn accepts(headers: &HeaderMap, encoding: &str) -> bool {
+    headers
+        .get_all(ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|offered| offered.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(encoding))
+}

@@ -1,0 +1,205 @@
+//! Extractors: the application's state, who asks, and from where.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use salvo::extract::Metadata;
+use salvo::http::header::{AUTHORIZATION, HeaderName};
+use salvo::oapi::{Components, EndpointArgRegister, Operation, SecurityRequirement};
+use salvo::{Depot, Extractible, Request};
+
+use super::answer::{Failure, HOUSE, Voice};
+use crate::app::App;
+use crate::domain::auth::{Admin, Caller};
+use crate::error::{Error, Refusal, Result};
+
+/// What the house knows of the request at hand. The outermost hoop puts it into the depot.
+#[derive(Debug)]
+pub struct Seen {
+    app: App,
+    voices: &'static [Voice],
+    request_id: Arc<str>,
+    user_id: Option<i64>,
+}
+
+impl Seen {
+    /// What is known when a request comes in.
+    pub fn new(app: App, voices: &'static [Voice], request_id: Arc<str>) -> Self {
+        Self { app, voices, request_id, user_id: None }
+    }
+
+    /// What is known of the request whose depot this is; `None` outside the house's hoops.
+    pub fn of(depot: &Depot) -> Option<&Self> {
+        depot.get_typed().ok()
+    }
+
+    /// The voice of the API that a path belongs to.
+    pub fn voice(&self, path: &str) -> &'static Voice {
+        self.voices.iter().find(|voice| voice.speaks_for(path)).unwrap_or(&HOUSE)
+    }
+
+    /// The id that the answer carries in `X-Request-ID`.
+    pub fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
+    /// Who asked, once the token was seen to be good.
+    pub fn user_id(&self) -> Option<i64> {
+        self.user_id
+    }
+}
+
+/// The application's state of the request at hand.
+pub fn app_of(depot: &Depot) -> Result<&App> {
+    match Seen::of(depot) {
+        Some(seen) => Ok(&seen.app),
+        None => Err(Error::fault("a route was reached without the house's hoops")),
+    }
+}
+
+static NOTHING: Metadata = Metadata::new("");
+
+impl<'ex> Extractible<'ex> for App {
+    fn metadata() -> &'static Metadata {
+        &NOTHING
+    }
+
+    #[allow(refining_impl_trait)]
+    async fn extract(_: &'ex mut Request, depot: &'ex mut Depot) -> Result<Self, Failure> {
+        Ok(app_of(depot)?.clone())
+    }
+}
+
+impl EndpointArgRegister for App {
+    fn register(_: &mut Components, _: &mut Operation, _: &str) {}
+}
+
+impl<'ex> Extractible<'ex> for Caller {
+    fn metadata() -> &'static Metadata {
+        &NOTHING
+    }
+
+    #[allow(refining_impl_trait)]
+    async fn extract(request: &'ex mut Request, depot: &'ex mut Depot) -> Result<Self, Failure> {
+        Ok(authenticate(request, depot)?)
+    }
+}
+
+impl EndpointArgRegister for Caller {
+    fn register(_: &mut Components, operation: &mut Operation, _: &str) {
+        operation.securities = Some(vec![with_token()]);
+    }
+}
+
+fn with_token() -> SecurityRequirement {
+    SecurityRequirement::new("bearer", Vec::<String>::new())
+}
+
+impl<'ex> Extractible<'ex> for Admin {
+    fn metadata() -> &'static Metadata {
+        &NOTHING
+    }
+
+    #[allow(refining_impl_trait)]
+    async fn extract(request: &'ex mut Request, depot: &'ex mut Depot) -> Result<Self, Failure> {
+        Ok(authenticate(request, depot)?.admin()?)
+    }
+}
+
+impl EndpointArgRegister for Admin {
+    fn register(components: &mut Components, operation: &mut Operation, arg: &str) {
+        Caller::register(components, operation, arg);
+    }
+}
+
+fn authenticate(request: &Request, depot: &mut Depot) -> Result<Caller> {
+    let token = bearer(request).ok_or(Refusal::NotAuthenticated)?;
+    let app = app_of(depot)?;
+    let caller = app.auth.authenticate(&app.db, token)?;
+    if let Ok(seen) = depot.get_typed_mut::<Seen>() {
+        seen.user_id = Some(caller.id().0);
+    }
+    Ok(caller)
+}
+
+/// The token of `Authorization: Bearer …` (RFC 6750 §2.1); the scheme's case does not count (RFC 9110 §11.1).
+/// A token is taken from nowhere else.
+fn bearer(request: &Request) -> Option<&str> {
+    let (scheme, token) = request.headers().get(AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
+    let token = token.trim_start();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// Who asks on a route that strangers may use. A token that is no good makes a stranger.
+#[derive(Debug)]
+pub struct Visitor(pub Option<Caller>);
+
+impl<'ex> Extractible<'ex> for Visitor {
+    fn metadata() -> &'static Metadata {
+        &NOTHING
+    }
+
+    #[allow(refining_impl_trait)]
+    async fn extract(request: &'ex mut Request, depot: &'ex mut Depot) -> Result<Self, Failure> {
+        match authenticate(request, depot) {
+            Ok(caller) => Ok(Self(Some(caller))),
+            Err(Error::Refusal(_)) => Ok(Self(None)),
+            Err(fault) => Err(fault.into()),
+        }
+    }
+}
+
+impl EndpointArgRegister for Visitor {
+    fn register(_: &mut Components, operation: &mut Operation, _: &str) {
+        operation.securities = Some(vec![SecurityRequirement::default(), with_token()]);
+    }
+}
+
+/// The client's address: the connection's, or the last one in `X-Forwarded-For` that no trusted proxy has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address(pub IpAddr);
+
+impl<'ex> Extractible<'ex> for Address {
+    fn metadata() -> &'static Metadata {
+        &NOTHING
+    }
+
+    #[allow(refining_impl_trait)]
+    async fn extract(request: &'ex mut Request, depot: &'ex mut Depot) -> Result<Self, Failure> {
+        Ok(Self(client_address(request, app_of(depot)?)))
+    }
+}
+
+impl EndpointArgRegister for Address {
+    fn register(_: &mut Components, _: &mut Operation, _: &str) {}
+}
+
+static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+fn client_address(request: &Request, app: &App) -> IpAddr {
+    let peer = match request.remote_addr() {
+        salvo::conn::SocketAddr::IPv4(address) => IpAddr::V4(*address.ip()),
+        salvo::conn::SocketAddr::IPv6(address) => address.ip().to_canonical(),
+        _ => IpAddr::from([0, 0, 0, 0]),
+    };
+    let trusted = &app.config.server.trusted_proxies;
+    if !trusted.contains(peer) {
+        return peer;
+    }
+    let hops: Vec<&str> = request
+        .headers()
+        .get_all(&X_FORWARDED_FOR)
+        .iter()
+        .flat_map(|value| value.to_str().unwrap_or_default().split(','))
+        .collect();
+    // Each proxy appends the peer it saw: from the right, the first that is not ours is the client. What
+    // stands left of something unreadable was not written by a proxy of ours.
+    let mut client = peer;
+    for hop in hops.iter().rev().map_while(|hop| hop.trim().parse::<IpAddr>().ok()) {
+        client = hop.to_canonical();
+        if !trusted.contains(client) {
+            break;
+        }
+    }
+    client
+}

@@ -1,0 +1,132 @@
+//! Hoops: what every request passes, outermost first: request id, access log, panic, timeout, headers.
+//!
+//! They are one hoop, since each one of salvo's costs a boxed future. Limits on size and input are where
+//! bodies are read.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use salvo::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use salvo::http::{HeaderMap, StatusCode};
+use salvo::{Depot, FlowCtrl, Handler, Request, Response, Writer, async_trait};
+
+use super::answer::{Failure, Voice};
+use super::extract::Seen;
+use crate::app::App;
+use crate::error::{Error, Refusal};
+
+static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static X_PROCESS_TIME: HeaderName = HeaderName::from_static("x-process-time");
+/// Longest request id that is taken over from a client, in bytes.
+const REQUEST_ID_MAX: usize = 128;
+
+/// The outermost hoop.
+#[derive(Debug)]
+pub struct Edge {
+    app: App,
+    voices: &'static [Voice],
+    timeout: Duration,
+    log_access: bool,
+}
+
+impl Edge {
+    /// Serves `app`, in these voices.
+    pub fn new(app: App, voices: &'static [Voice]) -> Self {
+        let timeout = Duration::from_secs(app.config.server.request_timeout_seconds);
+        let log_access = app.config.log.access;
+        Self { app, voices, timeout, log_access }
+    }
+
+    /// Runs the rest, whatever becomes of it.
+    async fn run(
+        &self,
+        request: &mut Request,
+        depot: &mut Depot,
+        response: &mut Response,
+        ctrl: &mut FlowCtrl,
+    ) -> Result<(), Failure> {
+        let rest = AssertUnwindSafe(ctrl.call_next(request, depot, response)).catch_unwind();
+        match tokio::time::timeout(self.timeout, rest).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(panic)) => return Err(Error::fault(panic_message(&*panic)).into()),
+            Err(_) => return Err(Refusal::TimedOut.into()),
+        }
+        // What no route answered comes with a status alone.
+        match response.status_code {
+            Some(StatusCode::NOT_FOUND) if response.body.is_none() => Err(Refusal::NoSuchPath.into()),
+            Some(StatusCode::METHOD_NOT_ALLOWED) if response.body.is_none() => Err(Refusal::NoSuchMethod.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Handler for Edge {
+    async fn handle(
+        &self,
+        request: &mut Request,
+        depot: &mut Depot,
+        response: &mut Response,
+        ctrl: &mut FlowCtrl,
+    ) {
+        let begun = Instant::now();
+        let request_id = request_id(request.headers(), &self.app);
+        depot.insert_typed(Seen::new(self.app.clone(), self.voices, request_id.clone()));
+        if let Err(failure) = self.run(request, depot, response, ctrl).await {
+            failure.write(request, depot, response).await;
+        }
+        let took = begun.elapsed();
+        put_headers(response.headers_mut(), &request_id, took);
+        if self.log_access {
+            let user = Seen::of(depot).and_then(Seen::user_id);
+            let status = response.status_code.unwrap_or(StatusCode::OK).as_u16();
+            let ms = took.as_secs_f64() * 1e3;
+            tracing::info!(
+                target: "access",
+                method = request.method().as_str(),
+                route = request.matched_path(),
+                status,
+                ms,
+                request.id = &*request_id,
+                user.id = user,
+            );
+        }
+    }
+}
+
+/// The client's id of this request if it is a sane one, else a new one.
+fn request_id(headers: &HeaderMap, app: &App) -> Arc<str> {
+    let given = headers.get(&X_REQUEST_ID).and_then(|value| value.to_str().ok());
+    let is_sane = |id: &&str| {
+        (1..=REQUEST_ID_MAX).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+    };
+    match given.filter(is_sane) {
+        Some(id) => Arc::from(id),
+        None => {
+            let mut buffer = uuid::Uuid::encode_buffer();
+            Arc::from(&*app.clock.new_id().hyphenated().encode_lower(&mut buffer))
+        }
+    }
+}
+
+fn put_headers(headers: &mut HeaderMap, request_id: &str, took: Duration) {
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        headers.insert(X_REQUEST_ID.clone(), id);
+    }
+    if let Ok(ms) = HeaderValue::try_from(format!("{:.3}", took.as_secs_f64() * 1e3)) {
+        headers.insert(X_PROCESS_TIME.clone(), ms);
+    }
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // Nearly every answer has a user or a token in it; those that may be kept say so themselves.
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+}
+
+/// What a panic said, for the log.
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    format!("a handler panicked: {}", text.unwrap_or_default())
+}

@@ -1,0 +1,434 @@
+//! Input: takes path, query, form and JSON body apart, gathers every fault, and describes what is taken.
+//!
+//! A wire type says once, in [`Input::read`], which fields it has and by which rules they are read. The
+//! same lines read a request and write the OpenAPI document.
+
+use std::borrow::Cow;
+use std::future::Future;
+
+use bytes::Bytes;
+use salvo::extract::Metadata;
+use salvo::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use salvo::http::{HeaderMap, ParseError};
+use salvo::oapi::{
+    Components, Content, EndpointArgRegister, Object, Operation, Parameter, ParameterIn, RefOr, RequestBody,
+    Schema, schema::SchemaType,
+};
+use salvo::{Depot, Extractible, Request};
+use serde_json::{Map, Value, json};
+
+use super::answer::Failure;
+use super::extract::app_of;
+use super::validate::{Broken, EmailAddress, Invalid, Loc, Rule, echo, hide, is_secret};
+use crate::error::{Refusal, Result};
+
+/// A wire type that is read field by field.
+pub trait Input: Sized {
+    /// Its name in the OpenAPI document.
+    const NAME: &'static str;
+
+    /// Reads every field before giving up on any; `None` when one of them was refused.
+    fn read(fields: &mut Fields<'_>) -> Option<Self>;
+}
+
+/// The fields of one part of a request, or the description of them that is being written.
+pub struct Fields<'a> {
+    part: &'static str,
+    test_domains: bool,
+    source: Source<'a>,
+}
+
+enum Source<'a> {
+    Request { values: &'a Map<String, Value>, whole: bool, faults: &'a mut Vec<Invalid> },
+    Document(&'a mut Vec<Property>),
+}
+
+/// A field as the OpenAPI document tells it.
+struct Property {
+    name: &'static str,
+    schema: Value,
+    required: bool,
+}
+
+impl Fields<'_> {
+    /// Reads a field that must be there.
+    pub fn required<R: Rule>(&mut self, name: &'static str, rule: R) -> Option<R::Out> {
+        match &mut self.source {
+            Source::Document(properties) => {
+                properties.push(Property { name, schema: rule.schema(), required: true });
+                None
+            }
+            Source::Request { values, whole, faults } => match values.get(name) {
+                Some(value) => read_value(self.part, name, value, &rule, faults),
+                None => {
+                    let input = if *whole { echo(&Value::Object((*values).clone())) } else { Value::Null };
+                    faults.push(Broken::missing().at(vec![self.part.into(), name.into()], input));
+                    None
+                }
+            },
+        }
+    }
+
+    /// Reads a field that may be left out, but is not null: `Some(None)` when it is absent.
+    pub fn optional<R: Rule>(&mut self, name: &'static str, rule: R) -> Option<Option<R::Out>> {
+        match &mut self.source {
+            Source::Document(properties) => {
+                properties.push(Property { name, schema: rule.schema(), required: false });
+                None
+            }
+            Source::Request { values, faults, .. } => match values.get(name) {
+                Some(value) => read_value(self.part, name, value, &rule, faults).map(Some),
+                None => Some(None),
+            },
+        }
+    }
+
+    /// Reads a field that has a default.
+    pub fn or<R: Rule>(&mut self, name: &'static str, rule: R, default: R::Out) -> Option<R::Out>
+    where
+        R::Out: Clone + Into<Value>,
+    {
+        if let Source::Document(properties) = &mut self.source {
+            let mut schema = rule.schema();
+            schema["default"] = default.into();
+            properties.push(Property { name, schema, required: false });
+            return None;
+        }
+        self.optional(name, rule).map(|given| given.unwrap_or(default))
+    }
+
+    /// The rule for an e-mail address on this server.
+    pub fn email(&self) -> EmailAddress {
+        EmailAddress { test_domains: self.test_domains }
+    }
+
+    /// Refuses a field for a reason that takes several fields to see.
+    pub fn refuse(&mut self, name: &'static str, broken: Broken) {
+        if let Source::Request { values, faults, .. } = &mut self.source {
+            let input = shown(name, values.get(name).unwrap_or(&Value::Null));
+            faults.push(broken.at(vec![self.part.into(), name.into()], input));
+        }
+    }
+}
+
+fn read_value<R: Rule>(
+    part: &'static str,
+    name: &'static str,
+    value: &Value,
+    rule: &R,
+    faults: &mut Vec<Invalid>,
+) -> Option<R::Out> {
+    rule.check(value).map_err(|broken| faults.push(broken.at(vec![part.into(), name.into()], shown(name, value)))).ok()
+}
+
+fn shown(name: &str, value: &Value) -> Value {
+    if is_secret(name) { hide(value) } else { echo(value) }
+}
+
+/// Everything a handler takes from a request besides who asks. Faults of all parts answer in one 422.
+pub struct Valid<T>(pub T);
+
+/// The path's parameters.
+pub struct Path<T>(pub T);
+
+/// The query's parameters.
+pub struct Query<T>(pub T);
+
+/// A JSON body.
+pub struct Json<T>(pub T);
+
+/// A form body, URL-encoded or multipart.
+pub struct Form<T>(pub T);
+
+/// A part of a request, or several.
+pub trait Parts: Sized + Send {
+    /// Reads the part; its faults are added to `faults`, and then it is `None`.
+    fn read(
+        request: &mut Request,
+        limits: Limits,
+        faults: &mut Vec<Invalid>,
+    ) -> impl Future<Output = Result<Option<Self>>> + Send;
+
+    /// Adds the part to the operation's description.
+    fn describe(components: &mut Components, operation: &mut Operation);
+}
+
+/// What the server's settings say about input.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Largest body, in bytes.
+    pub body_max_bytes: usize,
+    /// Whether addresses under `.test` are taken.
+    pub test_domains: bool,
+}
+
+impl<'ex, T: Parts> Extractible<'ex> for Valid<T> {
+    fn metadata() -> &'static Metadata {
+        static METADATA: Metadata = Metadata::new("Valid");
+        &METADATA
+    }
+
+    #[allow(refining_impl_trait)]
+    async fn extract(request: &'ex mut Request, depot: &'ex mut Depot) -> Result<Self, Failure> {
+        let limits = app_of(depot)?.limits();
+        let mut faults = Vec::new();
+        match T::read(request, limits, &mut faults).await? {
+            Some(parts) if faults.is_empty() => Ok(Self(parts)),
+            _ => Err(Failure::Invalid(faults)),
+        }
+    }
+}
+
+impl<T: Parts> EndpointArgRegister for Valid<T> {
+    fn register(components: &mut Components, operation: &mut Operation, _arg: &str) {
+        T::describe(components, operation);
+        super::answer::describe_invalid(operation);
+    }
+}
+
+impl<T: Input + Send> Parts for Path<T> {
+    async fn read(request: &mut Request, limits: Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
+        let values =
+            request.params().iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
+        Ok(read_fields("path", &values, false, limits, faults).map(Self))
+    }
+
+    fn describe(_components: &mut Components, operation: &mut Operation) {
+        describe_parameters::<T>(ParameterIn::Path, operation);
+    }
+}
+
+impl<T: Input + Send> Parts for Query<T> {
+    async fn read(request: &mut Request, limits: Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
+        let values = pairs(request.uri().query().unwrap_or_default().as_bytes());
+        Ok(read_fields("query", &values, false, limits, faults).map(Self))
+    }
+
+    fn describe(_components: &mut Components, operation: &mut Operation) {
+        describe_parameters::<T>(ParameterIn::Query, operation);
+    }
+}
+
+impl<T: Input + Send> Parts for Json<T> {
+    async fn read(request: &mut Request, limits: Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
+        let body = body(request, limits.body_max_bytes).await?;
+        let (broken, loc, input) = match json_object(request.headers(), &body) {
+            Ok(values) => return Ok(read_fields("body", &values, true, limits, faults).map(Self)),
+            Err(unreadable) => unreadable,
+        };
+        faults.push(broken.at(loc, input));
+        Ok(None)
+    }
+
+    fn describe(components: &mut Components, operation: &mut Operation) {
+        describe_body::<T>("application/json", components, operation);
+    }
+}
+
+impl<T: Input + Send> Parts for Form<T> {
+    async fn read(request: &mut Request, limits: Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
+        let body = body(request, limits.body_max_bytes).await?;
+        let mut values = match media_type(request.headers()) {
+            Some("application/x-www-form-urlencoded") => pairs(&body),
+            Some("multipart/form-data") => multipart(request.headers(), body).await?,
+            _ => Map::new(),
+        };
+        // A form cannot say null: a field left empty was not filled in.
+        values.retain(|_, value| value.as_str() != Some(""));
+        Ok(read_fields("body", &values, false, limits, faults).map(Self))
+    }
+
+    fn describe(components: &mut Components, operation: &mut Operation) {
+        describe_body::<T>("application/x-www-form-urlencoded", components, operation);
+    }
+}
+
+impl<A: Parts, B: Parts> Parts for (A, B) {
+    async fn read(request: &mut Request, limits: Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
+        let a = A::read(request, limits, faults).await?;
+        let b = B::read(request, limits, faults).await?;
+        Ok(a.zip(b))
+    }
+
+    fn describe(components: &mut Components, operation: &mut Operation) {
+        A::describe(components, operation);
+        B::describe(components, operation);
+    }
+}
+
+fn read_fields<T: Input>(
+    part: &'static str,
+    values: &Map<String, Value>,
+    whole: bool,
+    limits: Limits,
+    faults: &mut Vec<Invalid>,
+) -> Option<T> {
+    let source = Source::Request { values, whole, faults };
+    T::read(&mut Fields { part, test_domains: limits.test_domains, source })
+}
+
+fn properties<T: Input>() -> Vec<Property> {
+    let mut properties = Vec::new();
+    let source = Source::Document(&mut properties);
+    T::read(&mut Fields { part: "", test_domains: false, source });
+    properties
+}
+
+fn describe_parameters<T: Input>(location: ParameterIn, operation: &mut Operation) {
+    for property in properties::<T>() {
+        operation.parameters.insert(
+            Parameter::new(property.name)
+                .location(location)
+                .required(property.required)
+                .schema(schema(property.schema)),
+        );
+    }
+}
+
+fn describe_body<T: Input>(media_type: &str, components: &mut Components, operation: &mut Operation) {
+    let properties = properties::<T>();
+    let required: Vec<&str> = properties.iter().filter(|field| field.required).map(|field| field.name).collect();
+    let example: Map<String, Value> = properties
+        .iter()
+        .filter_map(|field| Some((field.name.to_owned(), field.schema["examples"].get(0)?.clone())))
+        .collect();
+    let mut whole = json!({ "type": "object", "examples": [example] });
+    if !required.is_empty() {
+        whole["required"] = json!(required);
+    }
+    whole["properties"] =
+        properties.into_iter().map(|field| (field.name.to_owned(), field.schema)).collect::<Map<_, _>>().into();
+    components.schemas.insert(T::NAME, schema(whole));
+    let reference = RefOr::Ref(salvo::oapi::Ref::from_schema_name(T::NAME));
+    operation.request_body = Some(
+        RequestBody::new()
+            .required(salvo::oapi::Required::True)
+            .add_content(media_type, Content::new(reference)),
+    );
+}
+
+/// A JSON Schema as salvo keeps one: every keyword as it stands.
+pub fn schema(keywords: Value) -> RefOr<Schema> {
+    let keywords = match keywords {
+        Value::Object(keywords) => keywords.into_iter().collect(),
+        _ => Default::default(),
+    };
+    let mut object = Object::with_type(SchemaType::AnyValue);
+    object.extensions = keywords;
+    RefOr::Type(Schema::Object(Box::new(object)))
+}
+
+/// The media type of the body, without its parameters, in lower case where clients write it so.
+fn media_type(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    Some(value.split(';').next().unwrap_or_default().trim())
+}
+
+async fn body(request: &mut Request, max_bytes: usize) -> Result<Bytes> {
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|bytes| bytes > max_bytes) {
+        return Err(Refusal::BodyTooLarge.into());
+    }
+    match request.payload_with_max_size(max_bytes).await {
+        Ok(bytes) => Ok(bytes.clone()),
+        Err(ParseError::PayloadTooLarge) => Err(Refusal::BodyTooLarge.into()),
+        Err(_) => Err(Refusal::BodyUnreadable.into()),
+    }
+}
+
+type Unreadable = (Broken, Vec<Loc>, Value);
+
+fn json_object(headers: &HeaderMap, body: &[u8]) -> Result<Map<String, Value>, Unreadable> {
+    let whole_body = || vec![Loc::from("body")];
+    if body.is_empty() {
+        return Err((Broken::missing(), whole_body(), Value::Null));
+    }
+    let is_json = media_type(headers).is_none_or(|media_type| {
+        media_type.eq_ignore_ascii_case("application/json")
+            || media_type.starts_with("application/") && media_type.ends_with("+json")
+    });
+    if !is_json {
+        // What stands in it is not known: it may be a password.
+        return Err((Broken::not_an_object(), whole_body(), Value::Null));
+    }
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(values)) => Ok(values),
+        Ok(Value::Null) => Err((Broken::missing(), whole_body(), Value::Null)),
+        Ok(other) => Err((Broken::not_an_object(), whole_body(), echo(&other))),
+        Err(error) => {
+            let loc = vec![Loc::from("body"), Loc::Offset(offset_of(body, &error))];
+            Err((Broken::not_json(json_fault(&error.to_string())), loc, json!({})))
+        }
+    }
+}
+
+/// The byte that JSON reading stopped at.
+fn offset_of(body: &[u8], error: &serde_json::Error) -> usize {
+    let line_start = body
+        .split_inclusive(|byte| *byte == b'\n')
+        .take(error.line().saturating_sub(1))
+        .map(<[u8]>::len)
+        .sum::<usize>();
+    (line_start + error.column().saturating_sub(1)).min(body.len())
+}
+
+/// Says a JSON fault in the words of the parser that clients of these APIs know.
+fn json_fault(fault: &str) -> &'static str {
+    const WORDS: [(&str, &str); 15] = [
+        ("EOF while parsing a string", "Unterminated string starting at"),
+        ("EOF while parsing an object", "Expecting property name enclosed in double quotes"),
+        ("EOF while parsing a list", "Expecting ',' delimiter"),
+        ("expected `:`", "Expecting ':' delimiter"),
+        ("expected `,`", "Expecting ',' delimiter"),
+        ("key must be a string", "Expecting property name enclosed in double quotes"),
+        ("trailing comma", "Illegal trailing comma before end of object"),
+        ("trailing characters", "Extra data"),
+        ("control character", "Invalid control character at"),
+        ("invalid escape", "Invalid \\escape"),
+        ("hex escape", "Invalid \\uXXXX escape"),
+        ("surrogate", "Invalid \\uXXXX escape"),
+        ("invalid unicode", "Invalid UTF-8"),
+        ("number out of range", "Number out of range"),
+        ("recursion limit", "Nested too deeply"),
+    ];
+    WORDS.iter().find(|(ours, _)| fault.contains(ours)).map_or("Expecting value", |(_, theirs)| theirs)
+}
+
+/// The pairs of a query or an URL-encoded form (WHATWG URL §5.1); the last of a name counts. A value that is
+/// no UTF-8 becomes null, which no rule takes.
+fn pairs(encoded: &[u8]) -> Map<String, Value> {
+    encoded
+        .split(|byte| *byte == b'&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let mut halves = pair.splitn(2, |byte| *byte == b'=');
+            let name = decoded(halves.next().unwrap_or_default()).unwrap_or_default();
+            (name, decoded(halves.next().unwrap_or_default()).map_or(Value::Null, Value::from))
+        })
+        .collect()
+}
+
+/// One half of a pair, percent-decoded; `None` when it is no UTF-8.
+fn decoded(half: &[u8]) -> Option<String> {
+    let spaced: Cow<'_, [u8]> = if half.contains(&b'+') {
+        half.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect::<Vec<_>>().into()
+    } else {
+        half.into()
+    };
+    percent_encoding::percent_decode(&spaced).decode_utf8().ok().map(Cow::into_owned)
+}
+
+/// The text fields of a multipart form (RFC 7578); files count as their content.
+async fn multipart(headers: &HeaderMap, body: Bytes) -> Result<Map<String, Value>> {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let boundary = multer::parse_boundary(content_type).map_err(|_| Refusal::BodyUnreadable)?;
+    let whole = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(body)]);
+    let mut parts = multer::Multipart::new(whole, boundary);
+    let mut values = Map::new();
+    while let Some(field) = parts.next_field().await.map_err(|_| Refusal::BodyUnreadable)? {
+        let name = field.name().unwrap_or_default().to_owned();
+        let bytes = field.bytes().await.map_err(|_| Refusal::BodyUnreadable)?;
+        values.insert(name, String::from_utf8(bytes.to_vec()).map_or(Value::Null, Value::from));
+    }
+    Ok(values)
+}

@@ -1,0 +1,9 @@
+//! HTTP: everything that knows HTTP and no API.
+
+pub mod answer;
+pub mod docs;
+pub mod extract;
+pub mod hoops;
+pub mod input;
+pub mod resource;
+pub mod validate;

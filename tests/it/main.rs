@@ -1,0 +1,5 @@
+//! The integration tests: one binary, a folder to each API.
+
+mod config;
+mod migrations;
+mod storage;
