@@ -24,6 +24,9 @@ const COMMON_PASSWORDS_MIN: usize = 9_000;
 fn main() {
     // Everything else comes from packages, and cargo runs this again when one of those changes.
     println!("cargo::rerun-if-changed=build.rs");
+    // Embedded by a macro, which does not see a new file.
+    println!("cargo::rerun-if-changed=migrations");
+    println!("cargo::rerun-if-changed=assets");
     let out = PathBuf::from(variable("OUT_DIR"));
     common_passwords(&out);
     docs_script(&out);

@@ -65,13 +65,9 @@ pub fn service(app: &App) -> Service {
 
 /// The routes that the document tells of.
 fn api_router() -> Router {
-    let house = vec![
-        at("/health").get(get_health).into(),
-        at("/.well-known/jwks.json").get(get_signing_keys).into(),
-    ];
-    APIS.iter().fold(Router::new().append(&mut { house }), |router, api| {
-        router.append(&mut (api.routes)())
-    })
+    let house =
+        vec![at("/health").get(get_health).into(), at("/.well-known/jwks.json").get(get_signing_keys).into()];
+    APIS.iter().fold(Router::new().append(&mut { house }), |router, api| router.append(&mut (api.routes)()))
 }
 
 /// Lets pages of these origins ask, with tokens but without cookies: there are none.

@@ -146,7 +146,9 @@ fn password(from_stdin: bool) -> Result<Password> {
     let stdin = std::io::stdin();
     if !from_stdin {
         if !stdin.is_terminal() {
-            return Err(Error::fault("there is no terminal to ask for the password on: use --password-stdin"));
+            return Err(Error::fault(
+                "there is no terminal to ask for the password on: use --password-stdin",
+            ));
         }
         let typed = rpassword::prompt_password("Password: ").map_err(anyhow::Error::from)?;
         let again = rpassword::prompt_password("The same again: ").map_err(anyhow::Error::from)?;

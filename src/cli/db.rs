@@ -5,8 +5,8 @@ use std::path::Path;
 use crate::cli::{DbCommand, confirm};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::db::backup;
 use crate::db::DirLock;
+use crate::db::backup;
 use crate::error::{Error, Result};
 
 /// Does what is asked of the database as a whole.

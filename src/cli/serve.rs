@@ -112,16 +112,15 @@ impl Server {
     }
 }
 
-fn serve(app: &App, acceptor: impl Acceptor + Send + 'static) -> (ServerHandle, JoinHandle<std::io::Result<()>>) {
+fn serve(app: &App, acceptor: impl Acceptor + 'static) -> (ServerHandle, JoinHandle<std::io::Result<()>>) {
     let timeout = Duration::from_secs(app.config.server.request_timeout_seconds);
     let fuse = FuseConfig::default()
         .with_http1_header_timeout(timeout)
         .with_connection_idle_timeout(timeout * 4)
         .with_write_stall_timeout(timeout)
         .with_request_body_timeout(timeout);
-    let mut server = salvo::Server::new(acceptor)
-        .fuse_config(fuse)
-        .max_connections(app.config.server.max_connections);
+    let mut server =
+        salvo::Server::new(acceptor).fuse_config(fuse).max_connections(app.config.server.max_connections);
     server.http1_mut().max_buf_size(HEAD_BYTES_MAX);
     let handle = server.handle();
     (handle, tokio::spawn(server.try_serve(api::service(app))))

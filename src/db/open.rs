@@ -23,8 +23,9 @@ const SMALL: u64 = 1 << 20;
 
 /// The writer's connection.
 ///
-/// `synchronous = full` syncs the log at each commit: an answered write is on the disk. `secure_delete` overwrites
-/// what is deleted, so that an address somebody had removed is not left readable in a free page, for a tenth of a write's time. The log is moved into the file at 16 MiB, and cut back to 64 MiB when a long read has let it grow.
+/// `synchronous = full` syncs the log at each commit: an answered write is on the disk. `secure_delete` overwrites what is
+/// deleted, so that an address somebody had removed is not left readable in a free page, for about a tenth of a write's time.
+/// The log is moved into the file at 16 MiB, and cut back to 64 MiB when a long read has let it grow.
 pub(super) fn writer(path: &Path, max_pages: Option<u32>) -> Result<Connection> {
     let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     prepare_writer(&conn, max_pages).map_err(|error| explain(path, error))?;

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::fmt::Debug;
 
-use salvo::http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, LINK, RETRY_AFTER, WWW_AUTHENTICATE};
+use salvo::http::header::{
+    ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, LINK, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use salvo::http::{HeaderMap, StatusCode};
 use salvo::oapi::{Components, Content, EndpointOutRegister, Operation, Response as Described, ToSchema};
 use salvo::{Depot, Request, Response, Writer, async_trait};
@@ -125,21 +127,28 @@ impl Writer for Failure {
     async fn write(self, request: &mut Request, depot: &mut Depot, response: &mut Response) {
         let seen = Seen::of(depot);
         let voice = seen.map_or(&HOUSE, |seen| seen.voice(request.uri().path()));
-        let (status, detail) = match self {
+        match self {
             Self::Error(Error::Refusal(refusal)) => {
                 add_headers(&refusal, response.headers_mut());
                 let (status, sentence) = voice.say(&refusal);
-                (status, Value::from(sentence))
+                put_json(response, status, &Detail { detail: sentence });
             }
             Self::Error(Error::Fault(fault)) => {
                 let id = seen.map_or("", |seen| seen.request_id());
                 tracing::error!(request.id = id, route = request.matched_path(), "{fault:#}");
-                (StatusCode::INTERNAL_SERVER_ERROR, Value::from(INTERNAL_ERROR))
+                put_json(response, StatusCode::INTERNAL_SERVER_ERROR, &Detail { detail: INTERNAL_ERROR });
             }
-            Self::Invalid(faults) => (StatusCode::UNPROCESSABLE_ENTITY, json!(faults)),
-        };
-        put_json(response, status, &json!({ "detail": detail }));
+            Self::Invalid(faults) => {
+                put_json(response, StatusCode::UNPROCESSABLE_ENTITY, &Detail { detail: faults });
+            }
+        }
     }
+}
+
+/// What a refusal is wrapped in.
+#[derive(Serialize)]
+struct Detail<T> {
+    detail: T,
 }
 
 /// The headers that belong to a refusal on every API.
@@ -250,9 +259,11 @@ impl<T: Serialize + Send> Writer for Page<T> {
 /// The request's own address with another cursor, as a relative reference (RFC 3986 §4.2).
 fn next_link(request: &Request, cursor: &str) -> String {
     let uri = request.uri();
-    let kept = uri.query().unwrap_or_default().split('&').filter(|pair| {
-        !pair.is_empty() && pair.split('=').next() != Some("cursor")
-    });
+    let kept = uri
+        .query()
+        .unwrap_or_default()
+        .split('&')
+        .filter(|pair| !pair.is_empty() && pair.split('=').next() != Some("cursor"));
     let query: Vec<&str> = kept.collect();
     let separator = if query.is_empty() { "" } else { "&" };
     format!("<{}?{}{separator}cursor={cursor}>; rel=\"next\"", uri.path(), query.join("&"))

@@ -31,7 +31,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
 pub fn routes(document: Bytes) -> Vec<Router> {
     let to_docs = || Redirect("/scalar");
     vec![
-        at("/").get(to_docs()).into(),
+        at("").get(to_docs()).into(),
         at("/docs").get(to_docs()).into(),
         at("/redoc").get(to_docs()).into(),
         at("/openapi.json").get(document_at(document)).into(),

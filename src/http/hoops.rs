@@ -56,7 +56,9 @@ impl Edge {
         // What no route answered comes with a status alone.
         match response.status_code {
             Some(StatusCode::NOT_FOUND) if response.body.is_none() => Err(Refusal::NoSuchPath.into()),
-            Some(StatusCode::METHOD_NOT_ALLOWED) if response.body.is_none() => Err(Refusal::NoSuchMethod.into()),
+            Some(StatusCode::METHOD_NOT_ALLOWED) if response.body.is_none() => {
+                Err(Refusal::NoSuchMethod.into())
+            }
             _ => Ok(()),
         }
     }

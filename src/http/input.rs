@@ -118,7 +118,9 @@ fn read_value<R: Rule>(
     rule: &R,
     faults: &mut Vec<Invalid>,
 ) -> Option<R::Out> {
-    rule.check(value).map_err(|broken| faults.push(broken.at(vec![part.into(), name.into()], shown(name, value)))).ok()
+    rule.check(value)
+        .map_err(|broken| faults.push(broken.at(vec![part.into(), name.into()], shown(name, value))))
+        .ok()
 }
 
 fn shown(name: &str, value: &Value) -> Value {
@@ -188,8 +190,11 @@ impl<T: Parts> EndpointArgRegister for Valid<T> {
 
 impl<T: Input + Send> Parts for Path<T> {
     async fn read(request: &mut Request, limits: Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
-        let values =
-            request.params().iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
+        let values = request
+            .params()
+            .iter()
+            .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
+            .collect();
         Ok(read_fields("path", &values, false, limits, faults).map(Self))
     }
 
@@ -212,12 +217,9 @@ impl<T: Input + Send> Parts for Query<T> {
 impl<T: Input + Send> Parts for Json<T> {
     async fn read(request: &mut Request, limits: Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
         let body = body(request, limits.body_max_bytes).await?;
-        let (broken, loc, input) = match json_object(request.headers(), &body) {
-            Ok(values) => return Ok(read_fields("body", &values, true, limits, faults).map(Self)),
-            Err(unreadable) => unreadable,
-        };
-        faults.push(broken.at(loc, input));
-        Ok(None)
+        Ok(json_object(request.headers(), &body, faults)
+            .and_then(|values| read_fields("body", &values, true, limits, faults))
+            .map(Self))
     }
 
     fn describe(components: &mut Components, operation: &mut Operation) {
@@ -287,7 +289,8 @@ fn describe_parameters<T: Input>(location: ParameterIn, operation: &mut Operatio
 
 fn describe_body<T: Input>(media_type: &str, components: &mut Components, operation: &mut Operation) {
     let properties = properties::<T>();
-    let required: Vec<&str> = properties.iter().filter(|field| field.required).map(|field| field.name).collect();
+    let required: Vec<&str> =
+        properties.iter().filter(|field| field.required).map(|field| field.name).collect();
     let example: Map<String, Value> = properties
         .iter()
         .filter_map(|field| Some((field.name.to_owned(), field.schema["examples"].get(0)?.clone())))
@@ -296,8 +299,11 @@ fn describe_body<T: Input>(media_type: &str, components: &mut Components, operat
     if !required.is_empty() {
         whole["required"] = json!(required);
     }
-    whole["properties"] =
-        properties.into_iter().map(|field| (field.name.to_owned(), field.schema)).collect::<Map<_, _>>().into();
+    whole["properties"] = properties
+        .into_iter()
+        .map(|field| (field.name.to_owned(), field.schema))
+        .collect::<Map<_, _>>()
+        .into();
     components.schemas.insert(T::NAME, schema(whole));
     let reference = RefOr::Ref(salvo::oapi::Ref::from_schema_name(T::NAME));
     operation.request_body = Some(
@@ -325,7 +331,8 @@ fn media_type(headers: &HeaderMap) -> Option<&str> {
 }
 
 async fn body(request: &mut Request, max_bytes: usize) -> Result<Bytes> {
-    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let announced =
+        request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|bytes| bytes > max_bytes) {
         return Err(Refusal::BodyTooLarge.into());
     }
@@ -336,30 +343,30 @@ async fn body(request: &mut Request, max_bytes: usize) -> Result<Bytes> {
     }
 }
 
-type Unreadable = (Broken, Vec<Loc>, Value);
-
-fn json_object(headers: &HeaderMap, body: &[u8]) -> Result<Map<String, Value>, Unreadable> {
-    let whole_body = || vec![Loc::from("body")];
-    if body.is_empty() {
-        return Err((Broken::missing(), whole_body(), Value::Null));
-    }
+/// The fields of a JSON body; what makes it none is added to `faults`.
+fn json_object(headers: &HeaderMap, body: &[u8], faults: &mut Vec<Invalid>) -> Option<Map<String, Value>> {
     let is_json = media_type(headers).is_none_or(|media_type| {
         media_type.eq_ignore_ascii_case("application/json")
             || media_type.starts_with("application/") && media_type.ends_with("+json")
     });
-    if !is_json {
+    let (broken, offset, input) = if body.is_empty() {
+        (Broken::missing(), None, Value::Null)
+    } else if !is_json {
         // What stands in it is not known: it may be a password.
-        return Err((Broken::not_an_object(), whole_body(), Value::Null));
-    }
-    match serde_json::from_slice(body) {
-        Ok(Value::Object(values)) => Ok(values),
-        Ok(Value::Null) => Err((Broken::missing(), whole_body(), Value::Null)),
-        Ok(other) => Err((Broken::not_an_object(), whole_body(), echo(&other))),
-        Err(error) => {
-            let loc = vec![Loc::from("body"), Loc::Offset(offset_of(body, &error))];
-            Err((Broken::not_json(json_fault(&error.to_string())), loc, json!({})))
+        (Broken::not_an_object(), None, Value::Null)
+    } else {
+        match serde_json::from_slice(body) {
+            Ok(Value::Object(values)) => return Some(values),
+            Ok(Value::Null) => (Broken::missing(), None, Value::Null),
+            Ok(other) => (Broken::not_an_object(), None, echo(&other)),
+            Err(error) => {
+                (Broken::not_json(json_fault(&error.to_string())), Some(offset_of(body, &error)), json!({}))
+            }
         }
-    }
+    };
+    let loc = [Loc::from("body")].into_iter().chain(offset.map(Loc::Offset)).collect();
+    faults.push(broken.at(loc, input));
+    None
 }
 
 /// The byte that JSON reading stopped at.

@@ -91,7 +91,12 @@ impl Filter for GetOrHead {
         methods.extend([Method::GET, Method::HEAD]);
     }
 
-    async fn filter_for_method(&self, _: &mut Request, _: &mut PathState<'_>, method: &Method) -> Option<bool> {
+    async fn filter_for_method(
+        &self,
+        _: &mut Request,
+        _: &mut PathState<'_>,
+        method: &Method,
+    ) -> Option<bool> {
         Some(Self::fits(method))
     }
 

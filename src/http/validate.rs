@@ -406,8 +406,7 @@ fn whole_number(text: &str) -> Option<i128> {
         None => (false, text.strip_prefix('+').unwrap_or(text)),
     };
     let digits_only = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_');
-    let underscores_between =
-        !digits.starts_with('_') && !digits.ends_with('_') && !digits.contains("__");
+    let underscores_between = !digits.starts_with('_') && !digits.ends_with('_') && !digits.contains("__");
     if digits.is_empty() || !digits_only || !underscores_between {
         return None;
     }
@@ -425,12 +424,8 @@ impl Rule for Flag {
     type Out = bool;
 
     fn check(&self, value: &Value) -> Result<bool, Broken> {
-        let unreadable = || {
-            Broken::new(
-                "bool_parsing",
-                "Input should be a valid boolean, unable to interpret input",
-            )
-        };
+        let unreadable =
+            || Broken::new("bool_parsing", "Input should be a valid boolean, unable to interpret input");
         match value {
             Value::Bool(flag) => Ok(*flag),
             Value::Number(number) => match number.as_f64() {
@@ -489,9 +484,8 @@ impl Rule for CalendarDate {
         }
         let parts = (i16::try_from(date.year), i8::try_from(date.month), i8::try_from(date.day));
         match parts {
-            (Ok(year), Ok(month), Ok(day)) => {
-                jiff::civil::Date::new(year, month, day).map_err(|_| unreadable("day value is outside expected range"))
-            }
+            (Ok(year), Ok(month), Ok(day)) => jiff::civil::Date::new(year, month, day)
+                .map_err(|_| unreadable("day value is outside expected range")),
             _ => Err(unreadable("day value is outside expected range")),
         }
     }
@@ -513,10 +507,7 @@ impl Rule for UuidText {
 
     fn check(&self, value: &Value) -> Result<Uuid, Broken> {
         let Value::String(text) = value else {
-            return Err(Broken::new(
-                "uuid_type",
-                "UUID input should be a string, bytes or UUID object",
-            ));
+            return Err(Broken::new("uuid_type", "UUID input should be a string, bytes or UUID object"));
         };
         Uuid::from_str(text).map_err(|error| {
             let error = error.to_string();

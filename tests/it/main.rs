@@ -1,5 +1,9 @@
 //! The integration tests: one binary, a folder to each API.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod bookshelf;
 mod config;
+mod house;
 mod migrations;
 mod storage;

@@ -1,7 +1,5 @@
 //! Migrations and backups: schemas go up and down without losing data, and a file that is not whole is told in one sentence.
 
-#![allow(clippy::unwrap_used, reason = "a test that finds nothing to unwrap has failed")]
-
 use std::fs::{self, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::ops::RangeInclusive;
@@ -384,10 +382,20 @@ fn restore_brings_a_backup_back_and_keeps_the_former_file_with_its_log() {
     assert_eq!(users(&kept), ["user1@example.com", "user2@example.com"]);
     assert_eq!(mode(&crashed.path), 0o600);
     crashed.open().unwrap();
+
+    // With its header gone the file cannot be opened, and its log is kept as it is.
+    let log = crashed.path.with_extension("db-wal");
+    fs::write(&crashed.path, "not a database any more, whatever was in it before").unwrap();
+    fs::copy(file.path.with_extension("db-wal"), &log).unwrap();
+    let kept = backup::restore(&saved, &crashed.path, &crashed.clock).unwrap().unwrap();
+    let kept_log = PathBuf::from(format!("{}-wal", kept.display()));
+    assert_eq!(fs::read(kept_log).unwrap(), fs::read(file.path.with_extension("db-wal")).unwrap());
+    assert!(!log.exists(), "the restored file would take the log for its own");
+    assert_eq!(users(&crashed.path), ["user1@example.com"]);
 }
 
 #[test]
-fn restore_heals_a_damaged_file_and_takes_no_damaged_backup() {
+fn restore_heals_a_damaged_file_and_takes_no_backup_that_is_damaged_or_foreign() {
     let file = peopled(200);
     let saved = file.dir.path().join("saved");
     backup::backup(&file.path, &saved).unwrap();
@@ -400,6 +408,9 @@ fn restore_heals_a_damaged_file_and_takes_no_damaged_backup() {
     damage(&saved);
     assert!(sentence(backup::restore(&saved, &file.path, &file.clock)).contains("saved is damaged"));
     assert!(sentence(backup::restore(&file.path, &file.path, &file.clock)).contains("from itself"));
+    let recipes = file.dir.path().join("recipes");
+    connect(&recipes).execute_batch("create table recipes (name text)").unwrap();
+    assert!(sentence(backup::restore(&recipes, &file.path, &file.clock)).contains("another program"));
     assert_eq!(users(&file.path).len(), 200);
     assert_eq!(file.beside(".before-restore").len(), 1);
     assert!(file.beside(".restored").is_empty());

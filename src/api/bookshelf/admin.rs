@@ -84,11 +84,7 @@ pub async fn admin_create_user(
     input: Valid<Json<AdminCreate>>,
 ) -> Result<Created<ShowUser>, Failure> {
     let Json(given) = input.0;
-    let new = NewUser {
-        role: given.role,
-        is_active: given.is_active,
-        ..given.register.new_user(&app)
-    };
+    let new = NewUser { role: given.role, is_active: given.is_active, ..given.register.new_user(&app) };
     let user = add(&app, new, given.register.password).await?;
     Ok(Created(ShowUser::whole(user)))
 }

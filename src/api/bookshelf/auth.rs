@@ -50,8 +50,7 @@ impl Input for Register {
         let first_name = fields.required("first_name", text(1, 100, "Ada"));
         let last_name = fields.required("last_name", text(1, 100, "Lovelace"));
         let password = fields.required("password", NewPassword);
-        let (username, email, password) =
-            refuse_own_name(fields, "password", username, email, password);
+        let (username, email, password) = refuse_own_name(fields, "password", username, email, password);
         Some(Self {
             username: username?,
             email: email?,

@@ -95,7 +95,7 @@ fn refusals(operation: &str) -> Vec<Refusal> {
     let taken = [Refusal::EmailTaken, Refusal::UsernameTaken];
     let shut_out = [Refusal::UserInactive, Refusal::UserBlocked, Refusal::UserDeleted];
     let throttled = [Refusal::TooManyAttempts(super::EXAMPLE_WAIT), Refusal::Busy(super::EXAMPLE_WAIT)];
-    let specific = match operation {
+    match operation {
         "register_user" => taken.to_vec(),
         "log_in" => {
             [&[Refusal::WrongCredentials, Refusal::EmailUnconfirmed], &shut_out[..], &throttled].concat()
@@ -119,9 +119,7 @@ fn refusals(operation: &str) -> Vec<Refusal> {
         }
         "delete_user" => vec![no_user, Refusal::NotYourself(Act::Delete), Refusal::LastAdmin],
         "admin_create_user" => [&[Refusal::AdminRequired][..], &taken].concat(),
-        "admin_update_user" => {
-            [&[Refusal::AdminRequired, no_user, Refusal::LastAdmin][..], &taken].concat()
-        }
+        "admin_update_user" => [&[Refusal::AdminRequired, no_user, Refusal::LastAdmin][..], &taken].concat(),
         "admin_delete_user" | "admin_set_role" | "admin_set_active" => {
             vec![Refusal::AdminRequired, no_user, Refusal::LastAdmin]
         }
@@ -129,12 +127,16 @@ fn refusals(operation: &str) -> Vec<Refusal> {
         "update_book" => vec![Refusal::BookNotFound(user), Refusal::NotYourBook(Act::Update)],
         "delete_book" => vec![Refusal::BookNotFound(user), Refusal::NotYourBook(Act::Delete)],
         _ => Vec::new(),
-    };
-    specific
+    }
 }
 
 /// A page of what was found, of which one more than `limit` was asked for.
-fn page<T, Out>(mut found: Vec<T>, limit: i64, id: impl Fn(&T) -> i64, out: impl FnMut(T) -> Out) -> Page<Out> {
+fn page<T, Out>(
+    mut found: Vec<T>,
+    limit: i64,
+    id: impl Fn(&T) -> i64,
+    out: impl FnMut(T) -> Out,
+) -> Page<Out> {
     let limit = usize::try_from(limit).expect("a limit is between 1 and 1000");
     let more = found.len() > limit;
     found.truncate(limit);

@@ -15,7 +15,9 @@ use crate::error::Result;
 use crate::http::answer::{Done, Failure, Message, Page};
 use crate::http::extract::{Address, Visitor};
 use crate::http::input::{Fields, Input, Json, Path, Query, Valid};
-use crate::http::validate::{Broken, Cursor, Flag, GivenPassword, NewPassword, UuidText, integer, text, username};
+use crate::http::validate::{
+    Broken, Cursor, Flag, GivenPassword, NewPassword, UuidText, integer, text, username,
+};
 
 /// Most books shown with their owner; `/books/my-books` has them all, page by page.
 const BOOKS_SHOWN_MAX: i64 = 1000;

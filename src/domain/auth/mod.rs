@@ -20,10 +20,10 @@ use std::time::Duration;
 use serde_json::Value;
 use uuid::Uuid;
 
-pub use self::sign_in::{SignIn, Tokens};
 use self::keys::Keyring;
 use self::known::Known;
 use self::passwords::Hasher;
+pub use self::sign_in::{SignIn, Tokens};
 use self::tokens::{Bad, Claims, Kind, Names};
 use super::users::{Role, UserId};
 use crate::clock::Clock;
@@ -158,10 +158,11 @@ impl Auth {
             known::Found::Claims(claims, version) => (claims, version),
             _ => {
                 let version = self.known.keys_version();
-                let claims = tokens::verify(&self.ring(), &self.names, token, now).map_err(|bad| match bad {
-                    Bad::Expired => Refusal::TokenExpired,
-                    Bad::Undecodable => Refusal::TokenInvalid,
-                })?;
+                let claims =
+                    tokens::verify(&self.ring(), &self.names, token, now).map_err(|bad| match bad {
+                        Bad::Expired => Refusal::TokenExpired,
+                        Bad::Undecodable => Refusal::TokenInvalid,
+                    })?;
                 (Arc::new(claims), version)
             }
         };
@@ -223,7 +224,14 @@ pub fn hasher_settings(settings: &config::Auth) -> passwords::Settings {
 }
 
 /// The claims of a token that is being made.
-fn claims(names: &Names, kind: Kind, session: &sessions::Session, jti: Uuid, from: i64, lifetime: Duration) -> Claims {
+fn claims(
+    names: &Names,
+    kind: Kind,
+    session: &sessions::Session,
+    jti: Uuid,
+    from: i64,
+    lifetime: Duration,
+) -> Claims {
     Claims {
         iss: names.issuer.clone(),
         aud: names.audience.clone(),

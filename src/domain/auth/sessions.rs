@@ -73,7 +73,13 @@ pub fn caller(db: &Read, claims: &Claims, require_confirmed: bool) -> Result<Cal
         ":session": claims.sid, ":user": claims.sub, ":require_confirmed": require_confirmed,
     };
     let found = db.one(sql, params, |row| {
-        Ok((row.get(0)?, row.get::<_, Role>(1)?, row.get::<_, i64>(2)?, row.get::<_, bool>(3)?, row.get::<_, bool>(4)?))
+        Ok((
+            row.get(0)?,
+            row.get::<_, Role>(1)?,
+            row.get::<_, i64>(2)?,
+            row.get::<_, bool>(3)?,
+            row.get::<_, bool>(4)?,
+        ))
     })?;
     match found {
         Some((id, role, epoch, false, false)) if epoch == claims.epoch => {
@@ -119,7 +125,8 @@ pub fn rotate(
     let session =
         Session { id: claims.sid, user_uuid: user.uuid, epoch: user.epoch, refresh_seq: seq, refreshed_at };
     if claims.jti == session.refresh_jti() {
-        let sql = "update sessions set refresh_seq = refresh_seq + 1, refreshed_at = :now, expires_at = :expires
+        let sql =
+            "update sessions set refresh_seq = refresh_seq + 1, refreshed_at = :now, expires_at = :expires
                    where id = :id and refresh_seq = :seq";
         let expires = db.now.plus(lifetime);
         db.execute(

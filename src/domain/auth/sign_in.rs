@@ -113,7 +113,9 @@ impl Auth {
         let known = db.read(|db| users::with_password(db, &user.email))?;
         let attempt = attempt_at(known.as_ref(), &user.email, address);
         match self.prove(db, attempt, current, known.as_ref()).await {
-            Err(Error::Refusal(Refusal::WrongCredentials)) => return Err(Error::from(Refusal::WrongPassword).into()),
+            Err(Error::Refusal(Refusal::WrongCredentials)) => {
+                return Err(Error::from(Refusal::WrongPassword).into());
+            }
             outcome => outcome?,
         };
         let Some((user, stored)) = known else { return Err(Error::from(Refusal::TokenInvalid).into()) };
@@ -150,7 +152,9 @@ impl Auth {
             Verdict::Right { outdated } => Ok(outdated),
             Verdict::Wrong => {
                 tracing::info!(user.id = known.map(|(user, _)| user.id.0), "sign-in failed: wrong password");
-                db.write(move |db| throttle::count_failure(db, &attempt)).await.context("counting the failure")?;
+                db.write(move |db| throttle::count_failure(db, &attempt))
+                    .await
+                    .context("counting the failure")?;
                 Err(Refusal::WrongCredentials.into())
             }
         }
@@ -169,7 +173,10 @@ impl Auth {
             lifetimes.access,
         );
         let refresh = lifetimes.refresh.map(|lifetime| {
-            tokens::sign(&ring, &claims(&self.names, Kind::Refresh, session, session.refresh_jti(), from, lifetime))
+            tokens::sign(
+                &ring,
+                &claims(&self.names, Kind::Refresh, session, session.refresh_jti(), from, lifetime),
+            )
         });
         Ok(Tokens { access: tokens::sign(&ring, &access)?, refresh: refresh.transpose()? })
     }

@@ -66,7 +66,8 @@ pub fn refuse_too_soon(db: &Read, now: Timestamp, settings: &config::Auth, attem
     let max = Duration::from_secs(settings.sign_in_delay_max_seconds);
     let wait = |subject: &[u8; 32], free: u32| -> Result<Duration> {
         let sql = "select failures, last_at from sign_in_failures where subject = :subject";
-        let failed = db.one(sql, named_params! { ":subject": subject }, |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let failed =
+            db.one(sql, named_params! { ":subject": subject }, |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(failed.map_or(Duration::ZERO, |(failures, last)| remaining(now, last, failures, free, max)))
     };
     let mut longest = wait(&attempt.pair, settings.sign_in_free_failures_account)?
@@ -145,9 +146,17 @@ mod tests {
     fn the_delay_doubles_with_each_failure_up_to_the_maximum() {
         let max = Duration::from_secs(900);
         let last = Timestamp::from_seconds(1_000_000);
-        for (failures, after, expected) in
-            [(4, 0, 0), (5, 0, 1), (6, 0, 2), (9, 0, 16), (9, 10, 6), (9, 16, 0), (14, 0, 512), (15, 0, 900), (90, 0, 900)]
-        {
+        for (failures, after, expected) in [
+            (4, 0, 0),
+            (5, 0, 1),
+            (6, 0, 2),
+            (9, 0, 16),
+            (9, 10, 6),
+            (9, 16, 0),
+            (14, 0, 512),
+            (15, 0, 900),
+            (90, 0, 900),
+        ] {
             let now = last.plus(Duration::from_secs(after));
             assert_eq!(
                 remaining(now, last, failures, 5, max),

@@ -1,0 +1,3 @@
+//! bookshelf: the whole table of its contract, route by route.
+
+mod books;
