@@ -1,5 +1,6 @@
 //! Clock: where the time, fresh ids and random bytes come from; a test holds its own.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -130,17 +131,40 @@ impl Clock {
         uuid::Builder::from_random_bytes(self.random()).into_uuid()
     }
 
-    /// `N` bytes from the operating system's generator.
+    /// `N` bytes, at most 1,024, from the operating system's generator.
     pub fn random<const N: usize>(&self) -> [u8; N] {
+        const { assert!(N <= RANDOM_STOCK) };
         let mut bytes = [0; N];
         fill_random(&mut bytes);
         bytes
     }
 }
 
+/// How many random bytes are asked for at once: a system call costs more than all else about an id.
+const RANDOM_STOCK: usize = 1024;
+
+struct Stock {
+    bytes: [u8; RANDOM_STOCK],
+    used: usize,
+}
+
+thread_local! {
+    static STOCK: RefCell<Stock> = const { RefCell::new(Stock { bytes: [0; RANDOM_STOCK], used: RANDOM_STOCK }) };
+}
+
+/// Takes random bytes from the thread's stock. Each is given once and wiped there.
 #[expect(clippy::disallowed_methods, reason = "this is the room randomness comes from")]
-fn fill_random(bytes: &mut [u8]) {
-    getrandom::fill(bytes).expect("the operating system gives random bytes");
+fn fill_random(wanted: &mut [u8]) {
+    STOCK.with_borrow_mut(|stock| {
+        if stock.used + wanted.len() > RANDOM_STOCK {
+            getrandom::fill(&mut stock.bytes).expect("the operating system gives random bytes");
+            stock.used = 0;
+        }
+        let given = &mut stock.bytes[stock.used..stock.used + wanted.len()];
+        wanted.copy_from_slice(given);
+        given.fill(0);
+        stock.used += wanted.len();
+    });
 }
 
 #[cfg(test)]

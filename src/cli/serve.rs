@@ -67,6 +67,8 @@ impl Server {
         let listener = TcpListener::bind(wanted).await.map_err(|error| {
             Error::fault(format!("cannot listen on {wanted}: {}", crate::cli::reason(&error)))
         })?;
+        // Linux hands it on to accepted connections: no answer waits for the client's acknowledgement.
+        rustix::net::sockopt::set_tcp_nodelay(&listener, true).map_err(anyhow::Error::from)?;
         let address = listener.local_addr().map_err(anyhow::Error::from)?;
         config.server.port = address.port();
         let app = App::open(config, clock)?;

@@ -1,10 +1,9 @@
 //! Extractors: the application's state, who asks, and from where.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use salvo::extract::Metadata;
-use salvo::http::header::{AUTHORIZATION, HeaderName};
+use salvo::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use salvo::oapi::{Components, EndpointArgRegister, Operation, SecurityRequirement};
 use salvo::{Depot, Extractible, Request};
 
@@ -18,13 +17,13 @@ use crate::error::{Error, Refusal, Result};
 pub struct Seen {
     app: App,
     voices: &'static [Voice],
-    request_id: Arc<str>,
+    request_id: HeaderValue,
     user_id: Option<i64>,
 }
 
 impl Seen {
     /// What is known when a request comes in.
-    pub fn new(app: App, voices: &'static [Voice], request_id: Arc<str>) -> Self {
+    pub fn new(app: App, voices: &'static [Voice], request_id: HeaderValue) -> Self {
         Self { app, voices, request_id, user_id: None }
     }
 
@@ -40,7 +39,7 @@ impl Seen {
 
     /// The id that the answer carries in `X-Request-ID`.
     pub fn request_id(&self) -> &str {
-        &self.request_id
+        self.request_id.to_str().unwrap_or_default()
     }
 
     /// Who asked, once the token was seen to be good.

@@ -4,7 +4,6 @@
 //! bodies are read.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -14,6 +13,8 @@ use salvo::{Depot, FlowCtrl, Handler, Request, Response, Writer, async_trait};
 
 use super::answer::{Failure, Voice};
 use super::extract::Seen;
+use uuid::Uuid;
+
 use crate::app::App;
 use crate::error::{Error, Refusal};
 
@@ -80,45 +81,44 @@ impl Handler for Edge {
             failure.write(request, depot, response).await;
         }
         let took = begun.elapsed();
-        put_headers(response.headers_mut(), &request_id, took);
+        put_headers(response.headers_mut(), request_id, took);
         if self.log_access {
-            let user = Seen::of(depot).and_then(Seen::user_id);
+            let seen = Seen::of(depot);
             let status = response.status_code.unwrap_or(StatusCode::OK).as_u16();
-            let ms = took.as_secs_f64() * 1e3;
+            let ms = took.as_micros() as f64 / 1e3;
             tracing::info!(
                 target: "access",
                 method = request.method().as_str(),
                 route = request.matched_path(),
                 status,
                 ms,
-                request.id = &*request_id,
-                user.id = user,
+                request.id = seen.map(Seen::request_id),
+                user.id = seen.and_then(Seen::user_id),
             );
         }
     }
 }
 
 /// The client's id of this request if it is a sane one, else a new one.
-fn request_id(headers: &HeaderMap, app: &App) -> Arc<str> {
+fn request_id(headers: &HeaderMap, app: &App) -> HeaderValue {
     let given = headers.get(&X_REQUEST_ID).and_then(|value| value.to_str().ok());
     let is_sane = |id: &&str| {
         (1..=REQUEST_ID_MAX).contains(&id.len())
             && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
     };
-    match given.filter(is_sane) {
-        Some(id) => Arc::from(id),
+    let id = match given.filter(is_sane) {
+        Some(id) => HeaderValue::from_str(id),
         None => {
-            let mut buffer = uuid::Uuid::encode_buffer();
-            Arc::from(&*app.clock.new_id().hyphenated().encode_lower(&mut buffer))
+            HeaderValue::from_str(app.clock.new_id().hyphenated().encode_lower(&mut Uuid::encode_buffer()))
         }
-    }
+    };
+    id.expect("a sane id and a UUID are visible ASCII")
 }
 
-fn put_headers(headers: &mut HeaderMap, request_id: &str, took: Duration) {
-    if let Ok(id) = HeaderValue::from_str(request_id) {
-        headers.insert(X_REQUEST_ID.clone(), id);
-    }
-    if let Ok(ms) = HeaderValue::try_from(format!("{:.3}", took.as_secs_f64() * 1e3)) {
+fn put_headers(headers: &mut HeaderMap, request_id: HeaderValue, took: Duration) {
+    headers.insert(X_REQUEST_ID.clone(), request_id);
+    let micros = took.as_micros();
+    if let Ok(ms) = HeaderValue::try_from(format!("{}.{:03}", micros / 1000, micros % 1000)) {
         headers.insert(X_PROCESS_TIME.clone(), ms);
     }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
