@@ -369,14 +369,24 @@ fn json_object(headers: &HeaderMap, body: &[u8], faults: &mut Vec<Invalid>) -> O
     None
 }
 
-/// The byte that JSON reading stopped at.
+/// The byte that JSON reading stopped at; of a text without an end, the byte that it starts at.
 fn offset_of(body: &[u8], error: &serde_json::Error) -> usize {
+    if error.is_eof() {
+        let in_text = error.to_string().contains("EOF while parsing a string");
+        return if in_text { last_quote(body) } else { body.len() };
+    }
     let line_start = body
         .split_inclusive(|byte| *byte == b'\n')
         .take(error.line().saturating_sub(1))
         .map(<[u8]>::len)
         .sum::<usize>();
     (line_start + error.column().saturating_sub(1)).min(body.len())
+}
+
+/// The last quotation mark that no backslash escapes.
+fn last_quote(body: &[u8]) -> usize {
+    let is_bare = |at: &usize| body[..*at].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 0;
+    (0..body.len()).rev().filter(|at| body[*at] == b'"').find(is_bare).unwrap_or(body.len())
 }
 
 /// Says a JSON fault in the words of the parser that clients of these APIs know.
