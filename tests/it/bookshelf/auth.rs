@@ -236,6 +236,29 @@ async fn log_in_takes_a_multipart_form_and_the_fields_of_oauth2() {
 }
 
 #[tokio::test]
+async fn log_in_knows_a_form_by_its_media_type_in_any_case() {
+    let house = House::new().await;
+    house.register("ada").await;
+    let urlencoded = "username=ada%40example.com&password=correct+horse%20battery+staple";
+    let part = |name: &str, value: &str| {
+        format!("--Edge\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    };
+    let multipart =
+        format!("{}{}--Edge--\r\n", part("username", "ada@example.com"), part("password", PASSWORD));
+    for (kind, body) in [
+        ("application/x-www-form-urlencoded", urlencoded),
+        ("application/x-www-form-urlencoded; charset=UTF-8", urlencoded),
+        ("Application/X-WWW-Form-URLencoded", urlencoded),
+        ("multipart/form-data; boundary=Edge", &multipart),
+        ("Multipart/Form-Data; boundary=\"Edge\"", &multipart),
+    ] {
+        let request = house.request("POST", LOGIN).header("content-type", kind).body(body.to_owned());
+        let answer = answer(request).await;
+        assert_eq!(answer.status, 200, "{kind}: {}", answer.text);
+    }
+}
+
+#[tokio::test]
 async fn log_in_tells_an_unknown_user_from_a_wrong_password_by_nothing() {
     let house = House::with(|config| config.auth.sign_in_delays = false).await;
     let admin = house.guest_as("grace", Role::Admin).await;

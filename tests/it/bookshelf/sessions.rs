@@ -54,6 +54,22 @@ async fn refresh_sent_twice_within_ten_seconds_begins_no_second_line() {
 }
 
 #[tokio::test]
+async fn ten_refreshes_at_once_leave_one_living_token() {
+    let house = House::new().await;
+    let guest = house.guest("ada").await;
+    let race = (0..10).map(|_| refresh(&house, &guest.refresh));
+    let answers = futures_util::future::join_all(race).await;
+    let pairs: Vec<Guest> = answers.iter().map(|answer| pair(&guest, answer)).collect();
+    assert!(pairs.iter().all(|pair| pair.refresh == pairs[0].refresh));
+    for pair in &pairs {
+        assert_eq!(me(&house, pair).await.status, 200);
+    }
+    assert_eq!(refresh(&house, &pairs[0].refresh).await.status, 200);
+    house.wait(11);
+    refresh(&house, &pairs[0].refresh).await.refuses(401, SPENT);
+}
+
+#[tokio::test]
 async fn refresh_refuses_what_is_no_living_refresh_token() {
     let house = House::new().await;
     let guest = house.guest("ada").await;

@@ -89,7 +89,7 @@ async fn no_content_type_and_every_kind_of_json_count_as_json() {
         "application/json; charset=utf-8",
         "APPLICATION/JSON",
         "application/vnd.api+json",
-        "application/merge-patch+json",
+        "Application/Merge-Patch+JSON",
     ] {
         let made = answer(post().header("content-type", kind).body(body())).await;
         assert_eq!(made.status, 201, "{kind}: {}", made.text);
