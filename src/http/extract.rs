@@ -129,9 +129,9 @@ fn bearer(request: &Request) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-/// Who asks on a route that strangers may use. A token that is no good makes a stranger.
+/// Who asks on a route that strangers may use, or why he is a stranger: a token that is no good makes one.
 #[derive(Debug)]
-pub struct Visitor(pub Option<Caller>);
+pub struct Visitor(pub Result<Caller, Refusal>);
 
 impl<'ex> Extractible<'ex> for Visitor {
     fn metadata() -> &'static Metadata {
@@ -141,8 +141,8 @@ impl<'ex> Extractible<'ex> for Visitor {
     #[allow(refining_impl_trait)]
     async fn extract(request: &'ex mut Request, depot: &'ex mut Depot) -> Result<Self, Failure> {
         match authenticate(request, depot) {
-            Ok(caller) => Ok(Self(Some(caller))),
-            Err(Error::Refusal(_)) => Ok(Self(None)),
+            Ok(caller) => Ok(Self(Ok(caller))),
+            Err(Error::Refusal(refusal)) => Ok(Self(Err(refusal))),
             Err(fault) => Err(fault.into()),
         }
     }

@@ -7,8 +7,8 @@ use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use salvo::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
-use salvo::http::{HeaderMap, StatusCode};
+use salvo::http::header::{CACHE_CONTROL, CONTENT_LENGTH, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use salvo::http::{HeaderMap, Method, ResBody, StatusCode};
 use salvo::{Depot, FlowCtrl, Handler, Request, Response, Writer, async_trait};
 
 use super::answer::{Failure, Voice};
@@ -80,6 +80,9 @@ impl Handler for Edge {
         if let Err(failure) = self.run(request, depot, response, ctrl).await {
             failure.write(request, depot, response).await;
         }
+        if request.method() == Method::HEAD {
+            put_length(response);
+        }
         let took = begun.elapsed();
         put_headers(response.headers_mut(), request_id, took);
         if self.log_access {
@@ -124,6 +127,17 @@ fn put_headers(headers: &mut HeaderMap, request_id: HeaderValue, took: Duration)
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     // Nearly every answer has a user or a token in it; those that may be kept say so themselves.
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+}
+
+/// Tells HEAD how long the answer to GET is (RFC 9110 §8.6), since the body is dropped before it is counted.
+fn put_length(response: &mut Response) {
+    let length = match &response.body {
+        ResBody::None => 0,
+        ResBody::Once(bytes) => bytes.len(),
+        // Compressed on the way: GET is not told either.
+        _ => return,
+    };
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
 }
 
 /// What a panic said, for the log.

@@ -230,7 +230,7 @@ impl<T: Input + Send> Parts for Json<T> {
 impl<T: Input + Send> Parts for Form<T> {
     async fn read(request: &mut Request, limits: Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
         let body = body(request, limits.body_max_bytes).await?;
-        let mut values = match media_type(request.headers()) {
+        let mut values = match media_type(request.headers()).as_deref() {
             Some("application/x-www-form-urlencoded") => pairs(&body),
             Some("multipart/form-data") => multipart(request.headers(), body).await?,
             _ => Map::new(),
@@ -324,10 +324,11 @@ pub fn schema(keywords: Value) -> RefOr<Schema> {
     RefOr::Type(Schema::Object(Box::new(object)))
 }
 
-/// The media type of the body, without its parameters, in lower case where clients write it so.
-fn media_type(headers: &HeaderMap) -> Option<&str> {
+/// The media type of the body, without its parameters and in lower case: case does not count in it
+/// (RFC 9110 §8.3.1).
+fn media_type(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
-    Some(value.split(';').next().unwrap_or_default().trim())
+    Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
 async fn body(request: &mut Request, max_bytes: usize) -> Result<Bytes> {
@@ -346,7 +347,7 @@ async fn body(request: &mut Request, max_bytes: usize) -> Result<Bytes> {
 /// The fields of a JSON body; what makes it none is added to `faults`.
 fn json_object(headers: &HeaderMap, body: &[u8], faults: &mut Vec<Invalid>) -> Option<Map<String, Value>> {
     let is_json = media_type(headers).is_none_or(|media_type| {
-        media_type.eq_ignore_ascii_case("application/json")
+        media_type == "application/json"
             || media_type.starts_with("application/") && media_type.ends_with("+json")
     });
     let (broken, offset, input) = if body.is_empty() {
@@ -369,14 +370,24 @@ fn json_object(headers: &HeaderMap, body: &[u8], faults: &mut Vec<Invalid>) -> O
     None
 }
 
-/// The byte that JSON reading stopped at.
+/// The byte that JSON reading stopped at; of a text without an end, the byte that it starts at.
 fn offset_of(body: &[u8], error: &serde_json::Error) -> usize {
+    if error.is_eof() {
+        let in_text = error.to_string().contains("EOF while parsing a string");
+        return if in_text { last_quote(body) } else { body.len() };
+    }
     let line_start = body
         .split_inclusive(|byte| *byte == b'\n')
         .take(error.line().saturating_sub(1))
         .map(<[u8]>::len)
         .sum::<usize>();
     (line_start + error.column().saturating_sub(1)).min(body.len())
+}
+
+/// The last quotation mark that no backslash escapes.
+fn last_quote(body: &[u8]) -> usize {
+    let is_bare = |at: &usize| body[..*at].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 0;
+    (0..body.len()).rev().filter(|at| body[*at] == b'"').find(is_bare).unwrap_or(body.len())
 }
 
 /// Says a JSON fault in the words of the parser that clients of these APIs know.

@@ -4,6 +4,7 @@
 
 mod bookshelf;
 mod config;
+mod contract;
 mod house;
 mod migrations;
 mod storage;
