@@ -380,13 +380,12 @@ pub fn with_password(db: &Read, email: &str) -> Result<Option<(User, String)>> {
     db.one(sql, named_params! { ":email": email.trim() }, |row| Ok((User::from_row(row)?, row.get(15)?)))
 }
 
-/// Whether somebody may look into the directory of users: the setting says to whom it is open. A stranger
-/// comes with the reason why he is one.
-pub fn refuse_browsing(directory: Directory, caller: Result<&Caller, &Refusal>) -> Result<()> {
+/// Whether somebody may look into the directory of users: the setting says to whom it is open.
+pub fn refuse_browsing(directory: Directory, caller: Option<&Caller>) -> Result<()> {
     match (directory, caller) {
-        (Directory::Public, _) | (Directory::Members, Ok(_)) => Ok(()),
-        (Directory::Members | Directory::Admins, Err(stranger)) => Err(stranger.clone().into()),
-        (Directory::Admins, Ok(caller)) => caller.admin().map(|_| ()),
+        (Directory::Public, _) | (Directory::Members, Some(_)) => Ok(()),
+        (Directory::Members | Directory::Admins, None) => Err(Refusal::NotAuthenticated.into()),
+        (Directory::Admins, Some(caller)) => caller.admin().map(|_| ()),
     }
 }
 

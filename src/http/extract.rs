@@ -9,6 +9,7 @@ use salvo::{Depot, Extractible, Request};
 
 use super::answer::{Failure, HOUSE, Voice};
 use crate::app::App;
+use crate::config::Directory;
 use crate::domain::auth::{Admin, Caller};
 use crate::error::{Error, Refusal, Result};
 
@@ -129,9 +130,10 @@ fn bearer(request: &Request) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-/// Who asks on a route that strangers may use, or why he is a stranger: a token that is no good makes one.
+/// Who asks on a route of the directory of users. Where it is open to strangers, a token that is no good makes
+/// one of them; elsewhere it is refused.
 #[derive(Debug)]
-pub struct Visitor(pub Result<Caller, Refusal>);
+pub struct Visitor(pub Option<Caller>);
 
 impl<'ex> Extractible<'ex> for Visitor {
     fn metadata() -> &'static Metadata {
@@ -140,10 +142,11 @@ impl<'ex> Extractible<'ex> for Visitor {
 
     #[allow(refining_impl_trait)]
     async fn extract(request: &'ex mut Request, depot: &'ex mut Depot) -> Result<Self, Failure> {
+        let directory = app_of(depot)?.config.users.directory;
         match authenticate(request, depot) {
-            Ok(caller) => Ok(Self(Ok(caller))),
-            Err(Error::Refusal(refusal)) => Ok(Self(Err(refusal))),
-            Err(fault) => Err(fault.into()),
+            Ok(caller) => Ok(Self(Some(caller))),
+            Err(Error::Refusal(_)) if directory == Directory::Public => Ok(Self(None)),
+            Err(refused) => Err(refused.into()),
         }
     }
 }

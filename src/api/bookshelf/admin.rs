@@ -1,4 +1,6 @@
 //! bookshelf, `/users/admin` and `/admin/users`: users, for administrators.
+//!
+//! The arguments of these handlers stand in the order of the checks: token, then input, then right.
 
 use salvo::Writer;
 use salvo::oapi::endpoint;
@@ -7,7 +9,7 @@ use super::TAG_ADMIN;
 use super::auth::Register;
 use super::users::{ShowUser, UserPath, UserUpdate, add, deleted};
 use crate::app::App;
-use crate::domain::auth::Admin;
+use crate::domain::auth::{Admin, Caller};
 use crate::domain::users::{self, NewUser, Patch, Role};
 use crate::http::answer::{Created, Done, Failure, Message};
 use crate::http::input::{Fields, Input, Json, Path, Query, Valid};
@@ -80,8 +82,9 @@ impl Input for ActiveQuery {
 #[endpoint(operation_id = "admin_create_user", tags(TAG_ADMIN))]
 pub async fn admin_create_user(
     app: App,
-    _admin: Admin,
+    _caller: Caller,
     input: Valid<Json<AdminCreate>>,
+    _admin: Admin,
 ) -> Result<Created<ShowUser>, Failure> {
     let Json(given) = input.0;
     let new = NewUser { role: given.role, is_active: given.is_active, ..given.register.new_user(&app) };
@@ -93,8 +96,9 @@ pub async fn admin_create_user(
 #[endpoint(operation_id = "admin_update_user", tags(TAG_ADMIN))]
 pub async fn admin_update_user(
     app: App,
-    admin: Admin,
+    _caller: Caller,
     input: Valid<(Path<UserPath>, Json<AdminUpdate>)>,
+    admin: Admin,
 ) -> Result<Done<ShowUser>, Failure> {
     let (Path(path), Json(update)) = input.0;
     patch(&app, admin, path, update.0).await
@@ -104,8 +108,9 @@ pub async fn admin_update_user(
 #[endpoint(operation_id = "admin_delete_user", tags(TAG_ADMIN))]
 pub async fn admin_delete_user(
     app: App,
-    admin: Admin,
+    _caller: Caller,
     input: Valid<Path<UserPath>>,
+    admin: Admin,
 ) -> Result<Done<Message>, Failure> {
     let Path(path) = input.0;
     app.db.write(move |db| users::delete_as_admin(db, &admin, path.uuid)).await?;
@@ -118,8 +123,9 @@ pub async fn admin_delete_user(
 #[endpoint(operation_id = "admin_set_role", tags(TAG_ADMIN))]
 pub async fn admin_set_role(
     app: App,
-    admin: Admin,
+    _caller: Caller,
     input: Valid<(Path<UserPath>, Query<RoleQuery>)>,
+    admin: Admin,
 ) -> Result<Done<ShowUser>, Failure> {
     let (Path(path), Query(query)) = input.0;
     patch(&app, admin, path, Patch { role: Some(query.new_role), ..Patch::default() }).await
@@ -131,8 +137,9 @@ pub async fn admin_set_role(
 #[endpoint(operation_id = "admin_set_active", tags(TAG_ADMIN))]
 pub async fn admin_set_active(
     app: App,
-    admin: Admin,
+    _caller: Caller,
     input: Valid<(Path<UserPath>, Query<ActiveQuery>)>,
+    admin: Admin,
 ) -> Result<Done<ShowUser>, Failure> {
     let (Path(path), Query(query)) = input.0;
     patch(&app, admin, path, Patch { is_active: Some(query.is_active), ..Patch::default() }).await

@@ -88,8 +88,8 @@ impl ShowUser {
     fn to(visitor: &Visitor, user: User) -> Self {
         let whole = Self::whole(user);
         match visitor.0 {
-            Ok(_) => whole,
-            Err(_) => Self { email: None, role: None, is_active: None, ..whole },
+            Some(_) => whole,
+            None => Self { email: None, role: None, is_active: None, ..whole },
         }
     }
 }

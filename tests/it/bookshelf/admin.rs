@@ -4,7 +4,7 @@ use satchel::domain::users::Role;
 use serde_json::{Value, json};
 
 use super::{look_into, send, shown, with};
-use crate::house::{Guest, House, PASSWORD, registration};
+use crate::house::{Guest, House, PASSWORD, answer, registration};
 
 const NOBODY: &str = "019a9d5e-6c1f-7c3b-8a54-3f0c1f4e2d10";
 const PREFIXES: [&str; 2] = ["/users/admin", "/admin/users"];
@@ -263,4 +263,17 @@ async fn deactivation_ends_every_token_and_activation_brings_none_back() {
     all_refused(&ada).await;
     let anew = house.sign_in("ada", ada.uuid.clone()).await;
     assert_eq!(send(&house, &anew, "GET", "/users/me", Value::Null).await.status, 200);
+}
+
+#[tokio::test]
+async fn admin_routes_check_the_token_then_the_input_then_the_right() {
+    let house = House::new().await;
+    let mary = house.guest("mary").await;
+    let path = "/api/v1.0/users/admin/nonsense/role?new_role=king";
+    answer(house.request("PATCH", path)).await.refuses(401, "Not authenticated");
+    let entries = answer(house.by(&mary, "PATCH", path)).await;
+    assert_eq!(entries.status, 422, "{}", entries.text);
+    assert_eq!(entries.body["detail"].as_array().unwrap().len(), 2, "{}", entries.text);
+    let path = format!("/api/v1.0/users/admin/{}/role?new_role=admin", mary.uuid);
+    answer(house.by(&mary, "PATCH", &path)).await.refuses(403, "Admin access required");
 }

@@ -5,7 +5,7 @@ use satchel::domain::users::Role;
 use serde_json::{Value, json};
 
 use super::{send, shown, with};
-use crate::house::{Guest, House};
+use crate::house::{Guest, House, answer};
 
 const NOBODY: &str = "019a9d5e-6c1f-7c3b-8a54-3f0c1f4e2d10";
 
@@ -164,4 +164,13 @@ async fn users_of_other_doors_are_shown_with_names_made_up_for_them() {
         json!({ "username": "user_1", "first_name": "", "last_name": "", "books": [] }),
     );
     send(&house, &ada, "GET", "/users/me", Value::Null).await.is(200, whole);
+}
+
+#[tokio::test]
+async fn a_stranger_to_a_closed_directory_is_refused_before_his_query_is_read() {
+    let house = House::with(|config| config.users.directory = Directory::Members).await;
+    house.get("/api/v1.0/users/?limit=0").await.refuses(401, "Not authenticated");
+    house.get("/api/v1.0/users/nonsense").await.refuses(401, "Not authenticated");
+    let mary = house.guest("mary").await;
+    assert_eq!(answer(house.by(&mary, "GET", "/api/v1.0/users/?limit=0")).await.status, 422);
 }
