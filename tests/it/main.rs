@@ -6,4 +6,5 @@ mod bookshelf;
 mod config;
 mod house;
 mod migrations;
+mod openapi;
 mod storage;
