@@ -1,6 +1,7 @@
 // Starts Scalar on this server's own document, with everything off that would ask another host.
 Scalar.createApiReference("#docs", {
   url: "/openapi.json",
+  servers: [{ url: location.origin, description: "This server" }],
   title: "Satchel API",
   metaData: { title: "Satchel API" },
   favicon: "/scalar/icon.svg",
@@ -13,6 +14,7 @@ Scalar.createApiReference("#docs", {
   showDeveloperTools: "never",
   hideClientButton: true,
   defaultOpenAllTags: false,
-  persistAuth: true,
+  // A token is not left behind in the browser.
+  persistAuth: false,
   authentication: { preferredSecurityScheme: "bearer" },
 });

@@ -1,55 +1,137 @@
 //! The OpenAPI document: what the routes say of themselves, and what each may be refused with.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use salvo::http::StatusCode;
 use salvo::oapi::OpenApi;
 use serde_json::{Map, Value, json};
 
-use super::{APIS, Api, EXAMPLE_WAIT, TAG_HOUSE, api_router};
+use super::{APIS, Api, EXAMPLE_ID, EXAMPLE_WAIT, TAG_HOUSE, api_router};
 use crate::error::Refusal;
 use crate::http::answer::{HOUSE, INTERNAL_ERROR, Words};
 
-/// What stands at the top of the docs page.
-const DESCRIPTION: &str = "Users, books, items, todos and contacts over HTTP, kept in one SQLite file: five APIs, \
-     one table of users. **A token of one API is good on all of them.**\n\n\
-     Sign in at any API, put the `access_token` into *Authentication* on this page, and every request below \
+/// What stands at the top of the docs page, before and after the list of APIs.
+const DESCRIPTION: [&str; 2] = [
+    "Users, books, items, todos and contacts over HTTP, kept in one SQLite file: five APIs, one table of \
+     users. **A token of one API is good on all of them.**",
+    "Sign in at any API, put the `access_token` into *Authentication* on this page, and every request below \
      is sent with it.\n\n\
-     Every answer carries `X-Request-ID`; the server's log has a line with the same id.";
+     Every answer carries `X-Request-ID`; the server's log has a line with the same id. An unknown path is \
+     404, a known one with another method 405 with `Allow`; HEAD works wherever GET does. A path answers \
+     with and without its trailing slash.",
+];
 
-/// The five APIs, in the order of the page.
-const GROUPS: [&str; 5] = ["bookshelf", "store", "todolist", "identity", "contactbook"];
+/// The five APIs in the order of the page: name, paths, and what they are for. Of one that is in [`APIS`] the
+/// page tells what stands there.
+const FAMILY: [(&str, &[&str], &str); 5] = [
+    ("bookshelf", &["/api/v1.0"], "Users, roles and books."),
+    ("store", &["/items", "/store-managers"], "Items and store managers."),
+    ("todolist", &["/v1"], "Todos."),
+    ("identity", &["/auth", "/users", "/admin"], "Accounts, balances and blocking."),
+    ("contactbook", &["/api/auth", "/api/contacts", "/api/email"], "Contacts, confirmed by mail."),
+];
 
 /// The document of everything this binary answers, as OpenAPI 3.1.
 pub fn document() -> Value {
     let generated = OpenApi::new("Satchel", env!("CARGO_PKG_VERSION")).merge_router(&api_router());
     let mut document = serde_json::to_value(generated).expect("the document is JSON");
-    document["info"]["description"] = json!(DESCRIPTION);
+    document["info"]["description"] = json!(description());
     document["info"]["license"] = json!({ "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" });
-    document["servers"] = json!([{ "url": "/", "description": "This server" }]);
     document["tags"] = tags();
     document["x-tagGroups"] = tag_groups();
+    shorten_names(&mut document);
     add_components(&mut document["components"]);
-    if let Some(paths) = document["paths"].as_object_mut() {
-        complete(paths);
-    }
+    let Value::Object(mut paths) = document["paths"].take() else { return document };
+    complete(&mut paths, &document["components"]["schemas"]);
+    document["paths"] = paths.into();
     document
 }
 
+fn present(name: &str) -> Option<&'static Api> {
+    APIS.iter().copied().find(|api| api.name == name)
+}
+
+fn description() -> String {
+    let mut list = String::new();
+    for (name, prefixes, keeps) in FAMILY {
+        let api = present(name);
+        let prefixes = api.map_or(prefixes, |api| api.voice.prefixes);
+        let prefixes: Vec<String> = prefixes.iter().map(|prefix| format!("`{prefix}`")).collect();
+        let what =
+            api.map_or_else(|| format!("{keeps} *Not in this version.*"), |api| api.description.into());
+        writeln!(list, "- **{name}**, {}: {what}", prefixes.join(", ")).expect("a string takes all");
+    }
+    [DESCRIPTION[0], &list, DESCRIPTION[1]].join("\n\n")
+}
+
 fn tags() -> Value {
-    let house = (TAG_HOUSE, "What belongs to no API: health and the public keys.");
+    let house = (TAG_HOUSE, "What belongs to no API: whether the server is well, and its public keys.");
     let tags = APIS.iter().flat_map(|api| api.tags.iter().copied()).chain([house]);
     tags.map(|(name, description)| json!({ "name": name, "description": description })).collect()
 }
 
 fn tag_groups() -> Value {
-    let api = |name: &str| APIS.iter().find(|api| api.name == name);
-    let groups = GROUPS.iter().filter_map(|name| api(name));
-    let groups = groups.map(|api| {
+    let groups = FAMILY.iter().filter_map(|(name, ..)| present(name)).map(|api| {
         let tags: Vec<&str> = api.tags.iter().map(|(name, _)| *name).collect();
-        json!({ "name": api.name, "description": api.description, "tags": tags })
+        json!({ "name": api.name, "tags": tags })
     });
-    groups.chain([json!({ "name": "the house", "tags": [TAG_HOUSE] })]).collect()
+    groups.chain([json!({ "name": TAG_HOUSE, "tags": [TAG_HOUSE] })]).collect()
+}
+
+/// Calls `satchel.api.bookshelf.users.ShowUser` `bookshelf.ShowUser`, and what belongs to no API by its last
+/// name alone; and writes a `null` beside a reference as it is read most easily.
+fn shorten_names(document: &mut Value) {
+    let Some(schemas) = document["components"]["schemas"].as_object_mut() else { return };
+    let short: BTreeMap<String, String> =
+        schemas.keys().map(|long| (long.clone(), short_name(long))).collect();
+    let count = schemas.len();
+    *schemas = std::mem::take(schemas)
+        .into_iter()
+        .map(|(long, schema)| (short.get(&long).cloned().unwrap_or(long), schema))
+        .collect();
+    assert_eq!(schemas.len(), count, "two wire types of one API have the same name");
+    tidy(document, &short);
+}
+
+fn short_name(long: &str) -> String {
+    let last = long.rsplit('.').next().unwrap_or(long);
+    match long.split('.').find_map(present) {
+        Some(api) => format!("{}.{last}", api.name),
+        None => last.to_owned(),
+    }
+}
+
+fn tidy(value: &mut Value, short: &BTreeMap<String, String>) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| tidy(item, short)),
+        Value::Object(fields) => {
+            if let Some(Value::String(target)) = fields.get_mut("$ref")
+                && let Some((room, long)) = target.rsplit_once('/')
+                && let Some(name) = short.get(long)
+            {
+                *target = format!("{room}/{name}");
+            }
+            // A description is wrapped around a reference; since 2020-12 it may stand beside one.
+            if let Some(Value::Array(parts)) = fields.get_mut("allOf")
+                && let [_, Value::Object(more)] = parts.as_slice()
+                && more.keys().all(|keyword| keyword == "description")
+            {
+                let mut parts = std::mem::take(parts);
+                fields.remove("allOf");
+                parts.drain(..).filter_map(object).for_each(|part| fields.extend(part));
+            }
+            fields.values_mut().for_each(|field| tidy(field, short));
+        }
+        _ => {}
+    }
+}
+
+fn object(value: Value) -> Option<Map<String, Value>> {
+    match value {
+        Value::Object(fields) => Some(fields),
+        _ => None,
+    }
 }
 
 fn add_components(components: &mut Value) {
@@ -81,38 +163,101 @@ fn add_components(components: &mut Value) {
             "type": "missing", "loc": ["body", "title"], "msg": "Field required", "input": {},
         }] }],
     });
+    components["headers"] = headers();
 }
 
-/// Adds to each operation what it may be refused with, and makes the ids of routes with two paths differ.
-fn complete(paths: &mut Map<String, Value>) {
-    let mut ids = BTreeSet::new();
+/// The headers that every answer has, and those that some have.
+fn headers() -> Value {
+    let header = |description: &str, schema: Value| json!({ "description": description, "schema": schema });
+    let seconds = || json!({ "type": "integer", "minimum": 1, "examples": [1] });
+    json!({
+        "X-Request-ID": header(
+            "The request's own id if it had a sane one, else a new one; the log has it too.",
+            json!({ "type": "string", "examples": [EXAMPLE_ID] }),
+        ),
+        "X-Process-Time": header(
+            "How long the answer took, in milliseconds.",
+            json!({ "type": "string", "pattern": r"^\d+\.\d{3}$", "examples": ["0.642"] }),
+        ),
+        "WWW-Authenticate": header(
+            "`Bearer`; with `error=\"invalid_token\"` when a token was sent (RFC 6750 §3).",
+            json!({ "type": "string", "examples": ["Bearer error=\"invalid_token\""] }),
+        ),
+        "Retry-After": header("Seconds to wait.", seconds()),
+        "RateLimit-Limit": header("Requests that one may send at once.", json!({ "type": "integer", "examples": [1] })),
+        "RateLimit-Remaining": header("How many of them are left.", json!({ "type": "integer", "examples": [0] })),
+        "RateLimit-Reset": header("Seconds until there are more.", seconds()),
+    })
+}
+
+/// Adds to each operation what it may be refused with, the headers and examples of its answers, and an id
+/// of its own where it answers under two paths.
+fn complete(paths: &mut Map<String, Value>, schemas: &Value) {
+    let mut first_paths = BTreeMap::new();
+    let mut aliases = Vec::new();
     for (path, item) in paths.iter_mut() {
-        let api = APIS.iter().find(|api| api.voice.speaks_for(path));
+        let api = APIS.iter().copied().find(|api| api.voice.speaks_for(path));
+        let is_alias = api.is_some_and(|api| api.aliases.iter().any(|alias| path.starts_with(alias)));
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
             let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
-            for refusal in refusals(api.copied(), &id, method, operation) {
+            if let Some(message) = api.and_then(|api| (api.message)(&id)) {
+                operation["responses"]["200"]["content"]["application/json"]["example"] = json!(message);
+            }
+            add_examples(operation, schemas);
+            for refusal in refusals(api, &id, method, operation) {
                 let voice = api.map_or(&HOUSE, |api| &api.voice);
                 add_refusal(operation, voice.say(&refusal));
             }
             add_refusal(operation, (StatusCode::INTERNAL_SERVER_ERROR, INTERNAL_ERROR.into()));
-            if !ids.insert(id.clone()) {
-                operation["operationId"] = json!(format!("{id}_too"));
-                operation["deprecated"] = json!(false);
+            add_headers(operation);
+            if is_alias {
+                aliases.push((path.clone(), method.clone(), id));
+            } else {
+                first_paths.insert(id, path.clone());
             }
+        }
+    }
+    for (path, method, id) in aliases {
+        let operation = &mut paths[&path][&method];
+        let first = first_paths.get(&id).map_or("", String::as_str);
+        operation["operationId"] = json!(format!("{id}_alias"));
+        let own = operation["description"].as_str().map(|own| format!("{own}\n\n")).unwrap_or_default();
+        operation["description"] = json!(format!("{own}The same as `{} {first}`.", method.to_uppercase()));
+    }
+}
+
+/// Shows an answer in full where only the parts of its schema have examples.
+fn add_examples(operation: &mut Value, schemas: &Value) {
+    for (_, response) in operation["responses"].as_object_mut().into_iter().flatten() {
+        let Some(content) = response.pointer_mut("/content/application~1json") else { continue };
+        if content.get("example").is_none()
+            && let Some(example) = example(&content["schema"], schemas)
+        {
+            content["example"] = example;
         }
     }
 }
 
+fn example(schema: &Value, schemas: &Value) -> Option<Value> {
+    if let Some(items) = schema.get("items") {
+        return example(items, schemas).map(|item| json!([item]));
+    }
+    let name = schema["$ref"].as_str()?.rsplit('/').next()?;
+    schemas[name]["examples"].get(0).cloned()
+}
+
 fn refusals(api: Option<&Api>, id: &str, method: &str, operation: &Value) -> Vec<Refusal> {
-    let mut refusals = api.map(|api| (api.refusals)(id)).unwrap_or_default();
+    let Some(api) = api else { return Vec::new() };
+    let mut refusals = (api.refusals)(id);
     if operation["security"] == json!([{ "bearer": [] }]) {
         refusals.extend([Refusal::NotAuthenticated, Refusal::TokenInvalid]);
     }
     if operation.get("requestBody").is_some() {
         refusals.extend([Refusal::BodyUnreadable, Refusal::BodyTooLarge]);
     }
+    refusals.extend([Refusal::TimedOut, Refusal::Busy(EXAMPLE_WAIT)]);
     if method != "get" {
-        refusals.extend([Refusal::TimedOut, Refusal::Busy(EXAMPLE_WAIT), Refusal::StorageFull]);
+        refusals.push(Refusal::StorageFull);
     }
     refusals
 }
@@ -127,24 +272,35 @@ fn add_refusal(operation: &mut Value, (status, sentence): Words) {
             } },
         });
     }
-    if status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE {
-        response["headers"]["Retry-After"] =
-            json!({ "description": "Seconds to wait.", "schema": { "type": "integer" } });
-    }
     let content = &mut response["content"]["application/json"];
-    let value = json!({ "detail": sentence });
     // A name of an example takes letters, digits, dots, hyphens and underscores.
     let name = sentence.split(' ').take(6).collect::<Vec<_>>().join("_");
     let name: String =
         name.chars().filter(|letter| letter.is_ascii_alphanumeric() || *letter == '_').collect();
-    content["examples"][name] = json!({ "summary": sentence, "value": value });
+    content["examples"][name] = json!({ "summary": sentence, "value": { "detail": sentence } });
+}
+
+fn add_headers(operation: &mut Value) {
+    for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
+        let more: &[&str] = match status.as_str() {
+            "401" => &["WWW-Authenticate"],
+            "429" => &["Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"],
+            "503" => &["Retry-After"],
+            _ => &[],
+        };
+        for name in ["X-Request-ID", "X-Process-Time"].iter().chain(more) {
+            response["headers"][*name] = json!({ "$ref": format!("#/components/headers/{name}") });
+        }
+    }
 }
 
 fn what(status: StatusCode) -> &'static str {
     match status {
         StatusCode::UNAUTHORIZED => "Not signed in, or no longer",
         StatusCode::FORBIDDEN => "Not allowed",
+        StatusCode::BAD_REQUEST => "Refused",
         StatusCode::NOT_FOUND => "Not there",
+        StatusCode::CONFLICT => "Not in this state",
         StatusCode::PAYLOAD_TOO_LARGE => "The body is too large",
         StatusCode::REQUEST_TIMEOUT => "The request took too long",
         StatusCode::TOO_MANY_REQUESTS => "Too many tries",

@@ -17,7 +17,7 @@ use uuid::Uuid;
 pub use self::document::document;
 use crate::app::App;
 use crate::error::Refusal;
-use crate::http::answer::{Done, Failure, Voice};
+use crate::http::answer::{Done, Failure, Message, Voice};
 use crate::http::docs;
 use crate::http::hoops::Edge;
 use crate::http::resource::at;
@@ -30,8 +30,12 @@ pub struct Api {
     tags: &'static [(&'static str, &'static str)],
     voice: Voice,
     routes: fn() -> Vec<Router>,
+    /// Paths under which operations answer that have another, first one.
+    aliases: &'static [&'static str],
     /// What an operation may be refused with, besides what its arguments imply.
     refusals: fn(operation: &str) -> Vec<Refusal>,
+    /// What an operation says that answers with a message.
+    message: fn(operation: &str) -> Option<Message>,
 }
 
 /// Every API.
@@ -47,7 +51,7 @@ const EXAMPLE_WAIT: Duration = Duration::from_secs(1);
 /// Answers of fewer bytes are sent as they are.
 const COMPRESS_MIN_BYTES: usize = 1024;
 
-const TAG_HOUSE: &str = "satchel";
+const TAG_HOUSE: &str = "server";
 
 /// Everything this server answers.
 pub fn service(app: &App) -> Service {
@@ -63,8 +67,8 @@ pub fn service(app: &App) -> Service {
     service.hoop(gzip.min_length(COMPRESS_MIN_BYTES))
 }
 
-/// The routes that the document tells of.
-fn api_router() -> Router {
+/// The routes that the document tells of: all but the docs page itself.
+pub fn api_router() -> Router {
     let house =
         vec![at("/health").get(get_health).into(), at("/.well-known/jwks.json").get(get_signing_keys).into()];
     APIS.iter().fold(Router::new().append(&mut { house }), |router, api| router.append(&mut (api.routes)()))
@@ -105,6 +109,7 @@ async fn get_health() -> Done<Health> {
     "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
 }] })))]
 struct KeySet {
+    #[salvo(schema(value_type = Vec<salvo::oapi::Object>))]
     keys: Value,
 }
 

@@ -304,8 +304,10 @@ impl EndpointOutRegister for NoContent {
 impl<T: ToSchema + 'static> EndpointOutRegister for Page<T> {
     fn register(components: &mut Components, operation: &mut Operation) {
         let items = salvo::oapi::schema::Array::new().items(T::to_schema(components));
-        let header = salvo::oapi::Header::new(schema(json!({ "type": "string" })))
-            .description("`<…>; rel=\"next\"`: the address of the next page, when there is one (RFC 8288)");
+        let header = salvo::oapi::Header::new(schema(json!({
+            "type": "string", "examples": ["</api/v1.0/books/?limit=20&cursor=AAAAAAAAAGQ>; rel=\"next\""],
+        })))
+        .description("`<…>; rel=\"next\"`: the address of the next page, when there is one (RFC 8288)");
         operation.responses.insert(
             "200",
             Described::new("A page of the list")
@@ -320,13 +322,14 @@ impl EndpointOutRegister for Failure {
     fn register(_: &mut Components, _: &mut Operation) {}
 }
 
-/// Adds the 422 of an operation that takes input.
-pub fn describe_invalid(operation: &mut Operation) {
+/// Adds the 422 of an operation that takes input, with an answer that has these faults.
+pub fn describe_invalid(operation: &mut Operation, faults: &[Invalid]) {
     let reference = salvo::oapi::RefOr::Ref(salvo::oapi::Ref::from_schema_name("Invalid"));
+    let example = json!({ "detail": faults });
     operation.responses.insert(
         "422",
         Described::new("The request is malformed: every fault it has")
-            .add_content("application/json", Content::new(reference)),
+            .add_content("application/json", Content::new(reference).example(example)),
     );
 }
 

@@ -21,21 +21,21 @@ static SCRIPT_BR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/scalar.js.br
 static SCRIPT_GZ: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/scalar.js.gz"));
 const SCRIPT_HASH: &str = include_str!(concat!(env!("OUT_DIR"), "/scalar.hash"));
 
-/// What the page may do: run the script and style from here, ask this server, and nothing else. Scalar sets
-/// styles on elements and keeps its icons in `data:` addresses.
+/// What the page may do: run the scripts from here, ask this server, and nothing else. Scalar adds styles of its
+/// own making, as sheets and on elements.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
-     img-src 'self' data:; font-src 'self' data:; connect-src 'self'; base-uri 'none'; \
-     form-action 'none'; frame-ancestors 'none'";
+     img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// `/scalar` and what it needs, and the ways that lead there.
 pub fn routes(document: Bytes) -> Vec<Router> {
     let to_docs = || Redirect("/scalar");
     vec![
-        at("").get(to_docs()).into(),
+        at("/").get(to_docs()).into(),
         at("/docs").get(to_docs()).into(),
         at("/redoc").get(to_docs()).into(),
         at("/openapi.json").get(document_at(document)).into(),
         at("/scalar").get(page()).into(),
+        at("/scalar/before.js").get(asset("before.js", "text/javascript; charset=utf-8")).into(),
         at("/scalar/start.js").get(asset("start.js", "text/javascript; charset=utf-8")).into(),
         at("/scalar/page.css").get(asset("page.css", "text/css; charset=utf-8")).into(),
         at("/scalar/icon.svg").get(asset("icon.svg", "image/svg+xml")).into(),

@@ -22,11 +22,8 @@ use super::extract::app_of;
 use super::validate::{Broken, EmailAddress, Invalid, Loc, Rule, echo, hide, is_secret};
 use crate::error::{Refusal, Result};
 
-/// A wire type that is read field by field.
+/// A wire type that is read field by field. The OpenAPI document knows it by the name of the type.
 pub trait Input: Sized {
-    /// Its name in the OpenAPI document.
-    const NAME: &'static str;
-
     /// Reads every field before giving up on any; `None` when one of them was refused.
     fn read(fields: &mut Fields<'_>) -> Option<Self>;
 }
@@ -48,6 +45,26 @@ struct Property {
     name: &'static str,
     schema: Value,
     required: bool,
+    /// What is answered to a bad value of it.
+    fault: Option<Invalid>,
+}
+
+/// Values of which every rule but the widest refuses one, for the examples of a 422.
+const UNFIT: [&str; 3] = ["?", "\0", ""];
+
+impl Property {
+    fn new<R: Rule>(part: &'static str, name: &'static str, rule: &R, required: bool) -> Self {
+        let loc = vec![part.into(), name.into()];
+        let fault = if part == "body" && required {
+            Some(Broken::missing().at(loc, json!({})))
+        } else {
+            UNFIT.iter().find_map(|unfit| {
+                let value = Value::from(*unfit);
+                rule.check(&value).err().map(|broken| broken.at(loc.clone(), shown(name, &value)))
+            })
+        };
+        Self { name, schema: rule.schema(), required, fault }
+    }
 }
 
 impl Fields<'_> {
@@ -55,7 +72,7 @@ impl Fields<'_> {
     pub fn required<R: Rule>(&mut self, name: &'static str, rule: R) -> Option<R::Out> {
         match &mut self.source {
             Source::Document(properties) => {
-                properties.push(Property { name, schema: rule.schema(), required: true });
+                properties.push(Property::new(self.part, name, &rule, true));
                 None
             }
             Source::Request { values, whole, faults } => match values.get(name) {
@@ -73,7 +90,7 @@ impl Fields<'_> {
     pub fn optional<R: Rule>(&mut self, name: &'static str, rule: R) -> Option<Option<R::Out>> {
         match &mut self.source {
             Source::Document(properties) => {
-                properties.push(Property { name, schema: rule.schema(), required: false });
+                properties.push(Property::new(self.part, name, &rule, false));
                 None
             }
             Source::Request { values, faults, .. } => match values.get(name) {
@@ -89,9 +106,9 @@ impl Fields<'_> {
         R::Out: Clone + Into<Value>,
     {
         if let Source::Document(properties) = &mut self.source {
-            let mut schema = rule.schema();
-            schema["default"] = default.into();
-            properties.push(Property { name, schema, required: false });
+            let mut property = Property::new(self.part, name, &rule, false);
+            property.schema["default"] = default.into();
+            properties.push(property);
             return None;
         }
         self.optional(name, rule).map(|given| given.unwrap_or(default))
@@ -151,8 +168,8 @@ pub trait Parts: Sized + Send {
         faults: &mut Vec<Invalid>,
     ) -> impl Future<Output = Result<Option<Self>>> + Send;
 
-    /// Adds the part to the operation's description.
-    fn describe(components: &mut Components, operation: &mut Operation);
+    /// Adds the part to the operation's description; some faults it may have, as examples.
+    fn describe(components: &mut Components, operation: &mut Operation) -> Vec<Invalid>;
 }
 
 /// What the server's settings say about input.
@@ -183,8 +200,8 @@ impl<'ex, T: Parts> Extractible<'ex> for Valid<T> {
 
 impl<T: Parts> EndpointArgRegister for Valid<T> {
     fn register(components: &mut Components, operation: &mut Operation, _arg: &str) {
-        T::describe(components, operation);
-        super::answer::describe_invalid(operation);
+        let faults = T::describe(components, operation);
+        super::answer::describe_invalid(operation, &faults);
     }
 }
 
@@ -198,8 +215,8 @@ impl<T: Input + Send> Parts for Path<T> {
         Ok(read_fields("path", &values, false, limits, faults).map(Self))
     }
 
-    fn describe(_components: &mut Components, operation: &mut Operation) {
-        describe_parameters::<T>(ParameterIn::Path, operation);
+    fn describe(_components: &mut Components, operation: &mut Operation) -> Vec<Invalid> {
+        describe_parameters::<T>("path", ParameterIn::Path, operation)
     }
 }
 
@@ -209,8 +226,8 @@ impl<T: Input + Send> Parts for Query<T> {
         Ok(read_fields("query", &values, false, limits, faults).map(Self))
     }
 
-    fn describe(_components: &mut Components, operation: &mut Operation) {
-        describe_parameters::<T>(ParameterIn::Query, operation);
+    fn describe(_components: &mut Components, operation: &mut Operation) -> Vec<Invalid> {
+        describe_parameters::<T>("query", ParameterIn::Query, operation)
     }
 }
 
@@ -222,8 +239,9 @@ impl<T: Input + Send> Parts for Json<T> {
             .map(Self))
     }
 
-    fn describe(components: &mut Components, operation: &mut Operation) {
-        describe_body::<T>("application/json", components, operation);
+    fn describe(components: &mut Components, operation: &mut Operation) -> Vec<Invalid> {
+        let what = "A JSON object. Fields that are not listed are ignored.";
+        describe_body::<T>(what, &["application/json"], components, operation)
     }
 }
 
@@ -240,8 +258,13 @@ impl<T: Input + Send> Parts for Form<T> {
         Ok(read_fields("body", &values, false, limits, faults).map(Self))
     }
 
-    fn describe(components: &mut Components, operation: &mut Operation) {
-        describe_body::<T>("application/x-www-form-urlencoded", components, operation);
+    fn describe(components: &mut Components, operation: &mut Operation) -> Vec<Invalid> {
+        let what = "A form, URL-encoded or multipart. A field left empty counts as missing.";
+        let media_types = ["application/x-www-form-urlencoded", "multipart/form-data"];
+        let mut faults = describe_body::<T>(what, &media_types, components, operation);
+        // As in `Fields::required`: of a form nothing is shown where a field is missing.
+        faults.iter_mut().for_each(|fault| fault.input = Value::Null);
+        faults
     }
 }
 
@@ -252,9 +275,10 @@ impl<A: Parts, B: Parts> Parts for (A, B) {
         Ok(a.zip(b))
     }
 
-    fn describe(components: &mut Components, operation: &mut Operation) {
-        A::describe(components, operation);
-        B::describe(components, operation);
+    fn describe(components: &mut Components, operation: &mut Operation) -> Vec<Invalid> {
+        let mut faults = A::describe(components, operation);
+        faults.extend(B::describe(components, operation));
+        faults
     }
 }
 
@@ -269,26 +293,40 @@ fn read_fields<T: Input>(
     T::read(&mut Fields { part, test_domains: limits.test_domains, source })
 }
 
-fn properties<T: Input>() -> Vec<Property> {
+fn properties<T: Input>(part: &'static str) -> Vec<Property> {
     let mut properties = Vec::new();
     let source = Source::Document(&mut properties);
-    T::read(&mut Fields { part: "", test_domains: false, source });
+    T::read(&mut Fields { part, test_domains: false, source });
     properties
 }
 
-fn describe_parameters<T: Input>(location: ParameterIn, operation: &mut Operation) {
-    for property in properties::<T>() {
-        operation.parameters.insert(
-            Parameter::new(property.name)
-                .location(location)
-                .required(property.required)
-                .schema(schema(property.schema)),
-        );
+fn describe_parameters<T: Input>(
+    part: &'static str,
+    location: ParameterIn,
+    operation: &mut Operation,
+) -> Vec<Invalid> {
+    let mut faults = Vec::new();
+    for mut property in properties::<T>(part) {
+        let mut parameter = Parameter::new(property.name).location(location).required(property.required);
+        // Where a parameter has a description, readers look there.
+        if let Some(Value::String(description)) =
+            property.schema.as_object_mut().and_then(|schema| schema.remove("description"))
+        {
+            parameter = parameter.description(description);
+        }
+        operation.parameters.insert(parameter.schema(schema(property.schema)));
+        faults.extend(property.fault);
     }
+    faults
 }
 
-fn describe_body<T: Input>(media_type: &str, components: &mut Components, operation: &mut Operation) {
-    let properties = properties::<T>();
+fn describe_body<T: Input>(
+    what: &str,
+    media_types: &[&str],
+    components: &mut Components,
+    operation: &mut Operation,
+) -> Vec<Invalid> {
+    let properties = properties::<T>("body");
     let required: Vec<&str> =
         properties.iter().filter(|field| field.required).map(|field| field.name).collect();
     let example: Map<String, Value> = properties
@@ -299,18 +337,25 @@ fn describe_body<T: Input>(media_type: &str, components: &mut Components, operat
     if !required.is_empty() {
         whole["required"] = json!(required);
     }
-    whole["properties"] = properties
-        .into_iter()
-        .map(|field| (field.name.to_owned(), field.schema))
-        .collect::<Map<_, _>>()
-        .into();
-    components.schemas.insert(T::NAME, schema(whole));
-    let reference = RefOr::Ref(salvo::oapi::Ref::from_schema_name(T::NAME));
+    let mut faults = Vec::new();
+    let mut schemas = Map::new();
+    for field in properties {
+        // One is enough to show the form.
+        faults.extend(field.fault.filter(|_| faults.is_empty()));
+        schemas.insert(field.name.to_owned(), field.schema);
+    }
+    whole["properties"] = schemas.into();
+    // The name salvo gives to the types of answers.
+    let name = std::any::type_name::<T>().replace("::", ".");
+    components.schemas.insert(name.clone(), schema(whole));
+    let reference = RefOr::Ref(salvo::oapi::Ref::from_schema_name(name));
+    let body = RequestBody::new().description(what).required(salvo::oapi::Required::True);
     operation.request_body = Some(
-        RequestBody::new()
-            .required(salvo::oapi::Required::True)
-            .add_content(media_type, Content::new(reference)),
+        media_types
+            .iter()
+            .fold(body, |body, media_type| body.add_content(*media_type, Content::new(reference.clone()))),
     );
+    faults
 }
 
 /// A JSON Schema as salvo keeps one: every keyword as it stands.

@@ -211,6 +211,34 @@ pub trait Rule {
 
     /// The rule as a JSON Schema (draft 2020-12), with an example.
     fn schema(&self) -> Value;
+
+    /// The same rule, described in the document by a sentence.
+    fn about(self, description: &'static str) -> About<Self>
+    where
+        Self: Sized,
+    {
+        About { rule: self, description }
+    }
+}
+
+/// See [`Rule::about`].
+pub struct About<R> {
+    rule: R,
+    description: &'static str,
+}
+
+impl<R: Rule> Rule for About<R> {
+    type Out = R::Out;
+
+    fn check(&self, value: &Value) -> Result<R::Out, Broken> {
+        self.rule.check(value)
+    }
+
+    fn schema(&self) -> Value {
+        let mut schema = self.rule.schema();
+        schema["description"] = json!(self.description);
+        schema
+    }
 }
 
 /// Text of `min` to `max` characters.
@@ -241,7 +269,14 @@ impl Rule for Text {
     }
 
     fn schema(&self) -> Value {
-        json!({ "type": "string", "minLength": self.min, "maxLength": self.max, "examples": [self.example] })
+        let mut schema = json!({ "type": "string", "examples": [self.example] });
+        if self.min > 0 {
+            schema["minLength"] = json!(self.min);
+        }
+        if self.max < usize::MAX {
+            schema["maxLength"] = json!(self.max);
+        }
+        schema
     }
 }
 
@@ -278,6 +313,7 @@ impl Rule for Username {
     fn schema(&self) -> Value {
         let mut schema = self.0.schema();
         schema["pattern"] = json!("^[^@]*$");
+        schema["description"] = json!("Unique without regard to case; without `@`.");
         schema
     }
 }
@@ -301,6 +337,7 @@ impl Rule for NewPassword {
             "type": "string", "format": "password",
             "minLength": passwords::PASSWORD_LEN_MIN, "maxLength": passwords::PASSWORD_LEN_MAX,
             "examples": ["correct horse battery staple"],
+            "description": "None of the most common ones, and not one's own e-mail address or username.",
         })
     }
 }
@@ -358,7 +395,10 @@ impl Rule for EmailAddress {
     }
 
     fn schema(&self) -> Value {
-        json!({ "type": "string", "format": "email", "maxLength": 254, "examples": ["ada@example.com"] })
+        json!({
+            "type": "string", "format": "email", "maxLength": 254, "examples": ["ada@example.com"],
+            "description": "Trimmed; unique without regard to case.",
+        })
     }
 }
 
@@ -607,6 +647,9 @@ impl Rule for Cursor {
     }
 
     fn schema(&self) -> Value {
-        json!({ "type": "string", "examples": [Self::after(100)] })
+        json!({
+            "type": "string", "examples": [Self::after(100)],
+            "description": "Where to go on: taken from the `Link` header of the page before.",
+        })
     }
 }

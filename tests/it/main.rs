@@ -7,4 +7,5 @@ mod config;
 mod contract;
 mod house;
 mod migrations;
+mod openapi;
 mod storage;

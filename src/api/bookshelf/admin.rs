@@ -24,8 +24,6 @@ struct AdminCreate {
 }
 
 impl Input for AdminCreate {
-    const NAME: &'static str = "AdminCreate";
-
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let register = Register::read(fields);
         let role = fields.or("role", one_of(&Role::WORDS), Role::User);
@@ -39,8 +37,6 @@ impl Input for AdminCreate {
 struct AdminUpdate(Patch);
 
 impl Input for AdminUpdate {
-    const NAME: &'static str = "AdminUpdate";
-
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let profile = UserUpdate::read_profile(fields);
         let role = fields.optional("role", one_of(&Role::WORDS));
@@ -55,8 +51,6 @@ struct RoleQuery {
 }
 
 impl Input for RoleQuery {
-    const NAME: &'static str = "RoleQuery";
-
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let new_role = fields.required("new_role", one_of(&Role::WORDS));
         Some(Self { new_role: new_role? })
@@ -70,8 +64,6 @@ struct ActiveQuery {
 }
 
 impl Input for ActiveQuery {
-    const NAME: &'static str = "ActiveQuery";
-
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let is_active = fields.required("is_active", Flag);
         Some(Self { is_active: is_active? })

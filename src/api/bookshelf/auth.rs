@@ -13,7 +13,10 @@ use crate::domain::users::{Email, NewUser, Role};
 use crate::http::answer::{Created, Done, Failure, Message};
 use crate::http::extract::Address;
 use crate::http::input::{Fields, Form, Input, Json, Valid};
-use crate::http::validate::{GivenPassword, NewPassword, Token, text, username};
+use crate::http::validate::{GivenPassword, NewPassword, Rule, Token, text, username};
+
+pub const LOGGED_OUT: &str = "Successfully logged out";
+pub const LOGGED_OUT_EVERYWHERE: &str = "Successfully logged out from all devices";
 
 /// What somebody registers with.
 #[derive(Debug)]
@@ -42,8 +45,6 @@ impl Register {
 }
 
 impl Input for Register {
-    const NAME: &'static str = "Register";
-
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let username = fields.required("username", username(3, 50));
         let email = fields.required("email", fields.email());
@@ -69,10 +70,9 @@ struct LogIn {
 }
 
 impl Input for LogIn {
-    const NAME: &'static str = "LogIn";
-
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let username = fields.required("username", text(0, usize::MAX, "ada@example.com"));
+        let username =
+            fields.required("username", text(0, usize::MAX, "ada@example.com").about("The e-mail address."));
         let password = fields.required("password", GivenPassword);
         Some(Self { username: username?, password: password? })
     }
@@ -85,8 +85,6 @@ struct Refresh {
 }
 
 impl Input for Refresh {
-    const NAME: &'static str = "Refresh";
-
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let refresh_token = fields.required("refresh_token", Token);
         Some(Self { refresh_token: refresh_token? })
@@ -161,7 +159,7 @@ pub async fn refresh_tokens(app: App, input: Valid<Json<Refresh>>) -> Result<Don
 #[endpoint(operation_id = "log_out", tags(TAG_AUTH))]
 pub async fn log_out(app: App, caller: Caller) -> Result<Done<Message>, Failure> {
     app.db.write(move |db| sessions::end(db, &caller)).await?;
-    Ok(Done(Message::new("Successfully logged out")))
+    Ok(Done(Message::new(LOGGED_OUT)))
 }
 
 /// Sign out everywhere
@@ -170,5 +168,5 @@ pub async fn log_out(app: App, caller: Caller) -> Result<Done<Message>, Failure>
 #[endpoint(operation_id = "log_out_everywhere", tags(TAG_AUTH))]
 pub async fn log_out_everywhere(app: App, caller: Caller) -> Result<Done<Message>, Failure> {
     app.db.write(move |db| sessions::end_all(db, caller.id())).await?;
-    Ok(Done(Message::new("Successfully logged out from all devices")))
+    Ok(Done(Message::new(LOGGED_OUT_EVERYWHERE)))
 }

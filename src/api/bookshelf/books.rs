@@ -34,6 +34,7 @@ pub struct BookOut {
     pages: i64,
     language: String,
     /// Null once the owner was deleted.
+    #[salvo(schema(required = true))]
     user_id: Option<i64>,
     /// UTC, without a zone.
     created_at: String,
@@ -66,8 +67,6 @@ struct BookPath {
 }
 
 impl Input for BookPath {
-    const NAME: &'static str = "BookPath";
-
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let uuid = fields.required("book_uuid", UuidText);
         Some(Self { uuid: uuid? })
@@ -84,8 +83,6 @@ const PAGES_MAX: i64 = 100_000;
 struct BookCreate(NewBook);
 
 impl Input for BookCreate {
-    const NAME: &'static str = "BookCreate";
-
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let title = fields.required("title", text(1, TEXT_MAX, "Dune"));
         let author = fields.required("author", text(1, TEXT_MAX, "Frank Herbert"));
@@ -109,8 +106,6 @@ impl Input for BookCreate {
 struct BookUpdate(Patch);
 
 impl Input for BookUpdate {
-    const NAME: &'static str = "BookUpdate";
-
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let title = fields.optional("title", text(1, TEXT_MAX, "Dune"));
         let author = fields.optional("author", text(1, TEXT_MAX, "Frank Herbert"));

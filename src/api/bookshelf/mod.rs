@@ -10,7 +10,7 @@ use salvo::http::StatusCode;
 
 use super::Api;
 use crate::error::{Act, Refusal, UserKey};
-use crate::http::answer::{Page, Voice, Words};
+use crate::http::answer::{Message, Page, Voice, Words};
 use crate::http::resource::at;
 use crate::http::validate::Cursor;
 
@@ -26,7 +26,9 @@ pub static API: Api = Api {
     ],
     voice: Voice { prefixes: &["/api/v1.0"], words },
     routes,
+    aliases: &["/api/v1.0/admin/users"],
     refusals,
+    message,
 };
 
 const TAG_AUTH: &str = "bookshelf: auth";
@@ -126,6 +128,17 @@ fn refusals(operation: &str) -> Vec<Refusal> {
         "update_book" => vec![Refusal::BookNotFound(user), Refusal::NotYourBook(Act::Update)],
         "delete_book" => vec![Refusal::BookNotFound(user), Refusal::NotYourBook(Act::Delete)],
         _ => Vec::new(),
+    }
+}
+
+/// What the operations say that answer with a message.
+fn message(operation: &str) -> Option<Message> {
+    match operation {
+        "log_out" => Some(Message::new(auth::LOGGED_OUT)),
+        "log_out_everywhere" => Some(Message::new(auth::LOGGED_OUT_EVERYWHERE)),
+        "change_password" => Some(Message::new(users::PASSWORD_CHANGED)),
+        "delete_user" | "admin_delete_user" => Some(users::deleted(super::EXAMPLE_ID)),
+        _ => None,
     }
 }
 

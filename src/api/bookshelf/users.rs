@@ -16,11 +16,13 @@ use crate::http::answer::{Done, Failure, Message, Page};
 use crate::http::extract::{Address, Visitor};
 use crate::http::input::{Fields, Input, Json, Path, Query, Valid};
 use crate::http::validate::{
-    Broken, Cursor, Flag, GivenPassword, NewPassword, UuidText, integer, text, username,
+    Broken, Cursor, Flag, GivenPassword, NewPassword, Rule, UuidText, integer, text, username,
 };
 
 /// Most books shown with their owner; `/books/my-books` has them all, page by page.
 const BOOKS_SHOWN_MAX: i64 = 1000;
+
+pub const PASSWORD_CHANGED: &str = "Password changed successfully";
 
 /// A user. Strangers see neither address nor role nor state.
 #[derive(Debug, Serialize, ToSchema)]
@@ -32,13 +34,16 @@ const BOOKS_SHOWN_MAX: i64 = 1000;
 pub struct ShowUser {
     username: String,
     /// Null to strangers, unless they named it.
+    #[salvo(schema(required = true))]
     email: Option<String>,
     first_name: String,
     last_name: String,
     uuid: Uuid,
     /// Null to strangers.
+    #[salvo(schema(required = true))]
     role: Option<RoleOut>,
     /// Null to strangers.
+    #[salvo(schema(required = true))]
     is_active: Option<bool>,
     /// UTC, without a zone.
     created_at: String,
@@ -96,6 +101,15 @@ impl ShowUser {
 
 /// A user with his books, newest first, at most 1,000.
 #[derive(Debug, Serialize, ToSchema)]
+#[salvo(schema(example = json!({
+    "username": "ada", "email": "ada@example.com", "first_name": "Ada", "last_name": "Lovelace",
+    "uuid": "019a9d5e-6c1f-7c3b-8a54-3f0c1f4e2d10", "role": "user", "is_active": true,
+    "created_at": "2026-11-21T05:06:39.560803", "updated_at": "2026-11-21T05:06:39.560803",
+    "books": [{
+        "uuid": "019a9d5e-6c1f-7c3b-8a54-3f0c1f4e2d10", "title": "Dune", "author": "Frank Herbert",
+        "publisher": "Chilton Books",
+    }],
+})))]
 pub struct UserWithBooks {
     #[serde(flatten)]
     #[salvo(schema(inline))]
@@ -128,8 +142,6 @@ pub struct UserPath {
 }
 
 impl Input for UserPath {
-    const NAME: &'static str = "UserPath";
-
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let uuid = fields.required("user_uuid", UuidText);
         Some(Self { uuid: uuid? })
@@ -143,8 +155,6 @@ struct EmailPath {
 }
 
 impl Input for EmailPath {
-    const NAME: &'static str = "EmailPath";
-
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let email = fields.required("email", text(1, 320, "ada@example.com"));
         Some(Self { email: email? })
@@ -159,10 +169,8 @@ pub struct PageQuery {
 }
 
 impl Input for PageQuery {
-    const NAME: &'static str = "PageQuery";
-
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let limit = fields.or("limit", integer(1, 1000, 20), 100);
+        let limit = fields.or("limit", integer(1, 1000, 20).about("Most entries of the page."), 100);
         let cursor = fields.optional("cursor", Cursor);
         Some(Self { limit: limit?, cursor: cursor? })
     }
@@ -192,8 +200,6 @@ impl UserUpdate {
 }
 
 impl Input for UserUpdate {
-    const NAME: &'static str = "UserUpdate";
-
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         Self::read_profile(fields).map(Self)
     }
@@ -207,8 +213,6 @@ struct PasswordChange {
 }
 
 impl Input for PasswordChange {
-    const NAME: &'static str = "PasswordChange";
-
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let current = fields.required("current_password", GivenPassword);
         let new = fields.required("new_password", NewPassword);
@@ -345,5 +349,5 @@ pub async fn change_password(
     let Json(given) = input.0;
     let unfit = |weakness: Weakness| Failure::at_field("new_password", Broken::password(weakness));
     app.auth.change_password(&app.db, &caller, address.0, given.current, given.new, unfit).await?;
-    Ok(Done(Message::new("Password changed successfully")))
+    Ok(Done(Message::new(PASSWORD_CHANGED)))
 }
