@@ -55,7 +55,7 @@ impl From<Resource> for Router {
     fn from(mut resource: Resource) -> Self {
         resource.methods.push("OPTIONS");
         let options = Router::new().options(Allowed(resource.methods.join(", ")));
-        // The root is the path with nothing in it, which salvo does not like to be told.
+        // The path of the group itself, which is nothing more: salvo does not like to be told.
         let router = if resource.path == "/" { Router::new() } else { Router::with_path(resource.path) };
         resource.routers.into_iter().chain([options]).fold(router, Router::push)
     }

@@ -62,7 +62,7 @@ fn routes() -> Vec<Router> {
         .push(at("logout").post(auth::log_out).into())
         .push(at("logout-all").post(auth::log_out_everywhere).into());
     let users = Router::with_path("users")
-        .push(at("").get(users::list_users).into())
+        .push(at("/").get(users::list_users).into())
         .push(at("me").get(users::get_own_user).into())
         .push(at("change-password").post(users::change_password).into())
         .push(at("email/{email}").get(users::get_user_by_email).into())
@@ -75,7 +75,7 @@ fn routes() -> Vec<Router> {
                 .into(),
         );
     let books = Router::with_path("books")
-        .push(at("").get(books::list_books).post(books::create_book).into())
+        .push(at("/").get(books::list_books).post(books::create_book).into())
         .push(at("my-books").get(books::list_own_books).into())
         .push(
             at("{book_uuid}")
@@ -85,7 +85,7 @@ fn routes() -> Vec<Router> {
                 .into(),
         );
     // A request tries the branches one after the other: the busiest stand first, and no branch repeats another.
-    let api = Router::with_path("api/v1.0").push(books).push(users).push(auth).push(admin("admin/users", ""));
+    let api = Router::with_path("api/v1.0").push(books).push(users).push(auth).push(admin("admin/users", "/"));
     vec![api]
 }
 
