@@ -112,6 +112,15 @@ impl EndpointArgRegister for Admin {
     }
 }
 
+/// Asks again who the caller is, if he was asked: a body may come long after the token, and a token that has
+/// died meanwhile must not do what the body says.
+pub(super) fn ask_again(request: &Request, depot: &mut Depot) -> Result<()> {
+    if Seen::of(depot).is_some_and(|seen| seen.user_id.is_some()) {
+        authenticate(request, depot)?;
+    }
+    Ok(())
+}
+
 fn authenticate(request: &Request, depot: &mut Depot) -> Result<Caller> {
     let token = bearer(request).ok_or(Refusal::NotAuthenticated)?;
     let app = app_of(depot)?;
