@@ -162,7 +162,13 @@ fn end_session(db: &Write, id: Uuid) -> Result<()> {
 /// Ends every session of a user: his next token is of another epoch.
 pub fn end_all(db: &Write, user: UserId) -> Result<()> {
     let sql = "update users set epoch = epoch + 1 where id = :id returning uuid";
-    let uuid = db.returning(sql, named_params! { ":id": user }, |row| row.get::<_, Uuid>(0))?;
+    let ended = db.returning(sql, named_params! { ":id": user }, |row| row.get::<_, Uuid>(0));
+    let uuid = match ended {
+        Ok(uuid) => uuid,
+        // Deleted since the caller was asked who he is.
+        Err(rusqlite::Error::QueryReturnedNoRows) => return Err(Refusal::TokenInvalid.into()),
+        Err(error) => return Err(error.into()),
+    };
     let sql = "update sessions set ended_at = :now where user_id = :user and ended_at is null";
     db.execute(sql, named_params! { ":now": db.now, ":user": user })?;
     forget(db, uuid);
