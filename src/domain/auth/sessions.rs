@@ -135,8 +135,8 @@ pub fn rotate(
         )?;
         return Ok(Rotation::Goes(Session { refresh_seq: seq + 1, refreshed_at: db.now, ..session }));
     }
-    // A clock that was set back gives no grace.
-    let in_grace = db.now >= refreshed_at && db.now.since(refreshed_at) <= grace;
+    // A clock that was set back gives no grace, and a grace of nothing gives none in the same instant either.
+    let in_grace = !grace.is_zero() && db.now >= refreshed_at && db.now.since(refreshed_at) <= grace;
     if in_grace && claims.jti == refresh_jti(claims.sid, seq - 1) {
         return Ok(Rotation::Goes(session));
     }
