@@ -182,10 +182,12 @@ impl Auth {
     }
 }
 
-/// An unknown account is counted by the name it was called by, a known one by what it is.
+/// An unknown account is counted by the name it was called by, a known one by what it is. Names are told apart
+/// as the table tells addresses apart, by ASCII's case: otherwise two spellings that share a counter would
+/// show that neither is anybody's.
 fn attempt_at(known: Option<&(User, String)>, login: &str, address: IpAddr) -> Attempt {
     match known {
         Some((user, _)) => Attempt::new(user.uuid.as_bytes(), address),
-        None => Attempt::new(login.trim().to_lowercase().as_bytes(), address),
+        None => Attempt::new(login.trim().to_ascii_lowercase().as_bytes(), address),
     }
 }
