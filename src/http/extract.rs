@@ -195,16 +195,18 @@ fn client_address(request: &Request, app: &App) -> IpAddr {
     if !trusted.contains(peer) {
         return peer;
     }
-    let hops: Vec<&str> = request
+    // By bytes: a proxy of ours appends to whatever the client sent, be it text or not.
+    let hops: Vec<&[u8]> = request
         .headers()
         .get_all(&X_FORWARDED_FOR)
         .iter()
-        .flat_map(|value| value.to_str().unwrap_or_default().split(','))
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
         .collect();
     // Each proxy appends the peer it saw: from the right, the first that is not ours is the client. What
     // stands left of something unreadable was not written by a proxy of ours.
     let mut client = peer;
-    for hop in hops.iter().rev().map_while(|hop| hop.trim().parse::<IpAddr>().ok()) {
+    for hop in hops.iter().rev().map_while(|hop| std::str::from_utf8(hop).ok()?.trim().parse::<IpAddr>().ok())
+    {
         client = hop.to_canonical();
         if !trusted.contains(client) {
             break;
