@@ -150,6 +150,7 @@ pub fn rotate(
 pub fn end(db: &Write, caller: &Caller) -> Result<()> {
     end_session(db, caller.session)?;
     forget(db, caller.uuid);
+    tracing::info!(user.id = caller.id.0, session.id = %caller.session, "signed out");
     Ok(())
 }
 
@@ -172,6 +173,7 @@ pub fn end_all(db: &Write, user: UserId) -> Result<()> {
     let sql = "update sessions set ended_at = :now where user_id = :user and ended_at is null";
     db.execute(sql, named_params! { ":now": db.now, ":user": user })?;
     forget(db, uuid);
+    tracing::info!(user.id = user.0, "every session ended");
     Ok(())
 }
 

@@ -88,7 +88,10 @@ impl Auth {
             .write(move |db| sessions::rotate(db, &given, lifetimes.session(), grace, require_confirmed))
             .await?;
         match rotation {
-            Rotation::Goes(session) => self.tokens(&session, lifetimes),
+            Rotation::Goes(session) => {
+                tracing::info!(user.uuid = %session.user_uuid, session.id = %session.id, "refresh token rotated");
+                self.tokens(&session, lifetimes)
+            }
             Rotation::Reused => Err(Refusal::RefreshRevoked.into()),
         }
     }
@@ -146,7 +149,9 @@ impl Auth {
             move || db.read(|db| throttle::refuse_too_soon(db, auth.clock.now(), &auth.settings, &attempt))
         };
         // Once before the queue, so that a refusal is cheap, and once at its turn, so that a burst slips not by.
-        in_time()?;
+        in_time().inspect_err(|_| {
+            tracing::info!(user.id = known.map(|(user, _)| user.id.0), "sign-in refused: too soon");
+        })?;
         let stored = known.map(|(_, hash)| hash.clone());
         match self.hasher.verify(password, stored, in_time).await? {
             Verdict::Right { outdated } => Ok(outdated),
