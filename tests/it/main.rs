@@ -6,4 +6,5 @@ mod bookshelf;
 mod config;
 mod house;
 mod migrations;
+mod security;
 mod storage;
