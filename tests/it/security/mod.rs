@@ -1,5 +1,7 @@
 //! Security: what somebody tries who means no good, and what must hold against it.
 
+mod process;
+mod sessions;
 mod tokens;
 
 use std::time::Duration;
