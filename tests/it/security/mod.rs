@@ -1,6 +1,7 @@
 //! Security: what somebody tries who means no good, and what must hold against it.
 
 mod process;
+mod races;
 mod refresh;
 mod sessions;
 mod tokens;
