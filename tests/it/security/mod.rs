@@ -5,6 +5,7 @@ mod process;
 mod races;
 mod refresh;
 mod sessions;
+mod throttle;
 mod tokens;
 
 use std::time::Duration;
