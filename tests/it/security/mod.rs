@@ -2,6 +2,7 @@
 
 mod passwords;
 mod process;
+mod proofs;
 mod races;
 mod refresh;
 mod sessions;
