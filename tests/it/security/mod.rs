@@ -1,5 +1,6 @@
 //! Security: what somebody tries who means no good, and what must hold against it.
 
+mod access;
 mod passwords;
 mod process;
 mod proofs;
