@@ -3,6 +3,7 @@
 mod access;
 mod input;
 mod passwords;
+mod privacy;
 mod process;
 mod proofs;
 mod races;
