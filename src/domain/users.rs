@@ -463,6 +463,10 @@ fn change(db: &Write, user: &User, patch: &Patch) -> Result<User> {
             User::from_row,
         )
         .map_err(refusal_of)?;
+    if !changed.email.eq_ignore_ascii_case(&user.email) {
+        // Mailed to the old address; coming back to it revives none.
+        db.execute("delete from proofs where user_id = :id", named_params! { ":id": user.id })?;
+    }
     sessions::forget(db, user.uuid);
     if ends_tokens {
         tracing::info!(user.id = user.id.0, role = role.word(), is_active, "role or state changed");

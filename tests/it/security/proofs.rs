@@ -88,6 +88,20 @@ async fn another_address_ends_the_proofs_of_the_old_one() {
 }
 
 #[tokio::test]
+async fn coming_back_to_the_old_address_revives_no_proof() {
+    let house = House::new().await;
+    let ada = house.guest("ada").await;
+    let tokens = [issue(&house, &ada, BOTH[0]).await, issue(&house, &ada, BOTH[1]).await];
+    for email in ["new@example.com", "ada@example.com"] {
+        let email = Some(Email::parse(email, false).unwrap());
+        patch(&house, &ada, Patch { email, ..Patch::default() }).await;
+    }
+    for (purpose, token) in BOTH.into_iter().zip(&tokens) {
+        assert_spent(&house, purpose, token, "after the address went and came back").await;
+    }
+}
+
+#[tokio::test]
 async fn a_newer_proof_ends_the_older_of_its_purpose_and_of_its_user() {
     let house = House::new().await;
     let ada = house.guest("ada").await;
