@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::auth::Caller;
 use super::users::{Role, UserId};
 use crate::clock::Timestamp;
-use crate::db::{Read, Write};
+use crate::db::{self, Read, Write};
 use crate::error::{Act, Refusal, Result};
 
 /// A book.
@@ -119,8 +119,12 @@ pub fn create(db: &Write, caller: &Caller, uuid: Uuid, new: &NewBook) -> Result<
             ":user_id": caller.id(), ":now": db.now,
         },
         Book::from_row,
-    )?;
-    Ok(book)
+    );
+    book.map_err(|error| match db::broken(&error) {
+        // Deleted since the caller was asked who he is.
+        Some(db::Broken::ForeignKey) => Refusal::TokenInvalid.into(),
+        _ => error.into(),
+    })
 }
 
 /// The book with this public id.

@@ -463,7 +463,14 @@ fn change(db: &Write, user: &User, patch: &Patch) -> Result<User> {
             User::from_row,
         )
         .map_err(refusal_of)?;
+    if !changed.email.eq_ignore_ascii_case(&user.email) {
+        // Mailed to the old address; coming back to it revives none.
+        db.execute("delete from proofs where user_id = :id", named_params! { ":id": user.id })?;
+    }
     sessions::forget(db, user.uuid);
+    if ends_tokens {
+        tracing::info!(user.id = user.id.0, role = role.word(), is_active, "role or state changed");
+    }
     Ok(changed)
 }
 
@@ -483,6 +490,7 @@ fn remove(db: &Write, user: &User) -> Result<()> {
     refuse_last_admin(db, user)?;
     db.execute("delete from users where id = :id", named_params! { ":id": user.id })?;
     sessions::forget(db, user.uuid);
+    tracing::info!(user.id = user.id.0, "user deleted");
     Ok(())
 }
 
@@ -506,6 +514,7 @@ pub fn set_blocked(db: &Write, admin: &Admin, uuid: Uuid, blocked: bool) -> Resu
     };
     let changed = db.returning(sql, params, User::from_row)?;
     sessions::forget(db, user.uuid);
+    tracing::info!(user.id = user.id.0, blocked, "block changed");
     Ok(changed)
 }
 

@@ -112,6 +112,15 @@ impl EndpointArgRegister for Admin {
     }
 }
 
+/// Asks again who the caller is, if he was asked: a body may come long after the token, and a token that has
+/// died meanwhile must not do what the body says.
+pub(super) fn ask_again(request: &Request, depot: &mut Depot) -> Result<()> {
+    if Seen::of(depot).is_some_and(|seen| seen.user_id.is_some()) {
+        authenticate(request, depot)?;
+    }
+    Ok(())
+}
+
 fn authenticate(request: &Request, depot: &mut Depot) -> Result<Caller> {
     let token = bearer(request).ok_or(Refusal::NotAuthenticated)?;
     let app = app_of(depot)?;
@@ -188,16 +197,18 @@ fn client_address(request: &Request, app: &App) -> IpAddr {
     if !trusted.contains(peer) {
         return peer;
     }
-    let hops: Vec<&str> = request
+    // By bytes: a proxy of ours appends to whatever the client sent, be it text or not.
+    let hops: Vec<&[u8]> = request
         .headers()
         .get_all(&X_FORWARDED_FOR)
         .iter()
-        .flat_map(|value| value.to_str().unwrap_or_default().split(','))
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
         .collect();
     // Each proxy appends the peer it saw: from the right, the first that is not ours is the client. What
     // stands left of something unreadable was not written by a proxy of ours.
     let mut client = peer;
-    for hop in hops.iter().rev().map_while(|hop| hop.trim().parse::<IpAddr>().ok()) {
+    for hop in hops.iter().rev().map_while(|hop| std::str::from_utf8(hop).ok()?.trim().parse::<IpAddr>().ok())
+    {
         client = hop.to_canonical();
         if !trusted.contains(client) {
             break;

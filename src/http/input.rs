@@ -18,7 +18,7 @@ use salvo::{Depot, Extractible, Request};
 use serde_json::{Map, Value, json};
 
 use super::answer::Failure;
-use super::extract::app_of;
+use super::extract::{app_of, ask_again};
 use super::validate::{Broken, EmailAddress, Invalid, Loc, Rule, echo, hide, is_secret};
 use crate::error::{Refusal, Result};
 
@@ -161,6 +161,9 @@ pub struct Form<T>(pub T);
 
 /// A part of a request, or several.
 pub trait Parts: Sized + Send {
+    /// Whether the client may take his time over it.
+    const IS_BODY: bool;
+
     /// Reads the part; its faults are added to `faults`, and then it is `None`.
     fn read(
         request: &mut Request,
@@ -191,7 +194,11 @@ impl<'ex, T: Parts> Extractible<'ex> for Valid<T> {
     async fn extract(request: &'ex mut Request, depot: &'ex mut Depot) -> Result<Self, Failure> {
         let limits = app_of(depot)?.limits();
         let mut faults = Vec::new();
-        match T::read(request, limits, &mut faults).await? {
+        let read = T::read(request, limits, &mut faults).await?;
+        if T::IS_BODY {
+            ask_again(request, depot)?;
+        }
+        match read {
             Some(parts) if faults.is_empty() => Ok(Self(parts)),
             _ => Err(Failure::Invalid(faults)),
         }
@@ -206,6 +213,8 @@ impl<T: Parts> EndpointArgRegister for Valid<T> {
 }
 
 impl<T: Input + Send> Parts for Path<T> {
+    const IS_BODY: bool = false;
+
     async fn read(request: &mut Request, limits: Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
         let values = request
             .params()
@@ -221,6 +230,8 @@ impl<T: Input + Send> Parts for Path<T> {
 }
 
 impl<T: Input + Send> Parts for Query<T> {
+    const IS_BODY: bool = false;
+
     async fn read(request: &mut Request, limits: Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
         let values = pairs(request.uri().query().unwrap_or_default().as_bytes());
         Ok(read_fields("query", &values, false, limits, faults).map(Self))
@@ -232,6 +243,8 @@ impl<T: Input + Send> Parts for Query<T> {
 }
 
 impl<T: Input + Send> Parts for Json<T> {
+    const IS_BODY: bool = true;
+
     async fn read(request: &mut Request, limits: Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
         let body = body(request, limits.body_max_bytes).await?;
         Ok(json_object(request.headers(), &body, faults)
@@ -246,6 +259,8 @@ impl<T: Input + Send> Parts for Json<T> {
 }
 
 impl<T: Input + Send> Parts for Form<T> {
+    const IS_BODY: bool = true;
+
     async fn read(request: &mut Request, limits: Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
         let body = body(request, limits.body_max_bytes).await?;
         let mut values = match media_type(request.headers()).as_deref() {
@@ -269,6 +284,8 @@ impl<T: Input + Send> Parts for Form<T> {
 }
 
 impl<A: Parts, B: Parts> Parts for (A, B) {
+    const IS_BODY: bool = A::IS_BODY || B::IS_BODY;
+
     async fn read(request: &mut Request, limits: Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
         let a = A::read(request, limits, faults).await?;
         let b = B::read(request, limits, faults).await?;

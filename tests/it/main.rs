@@ -8,4 +8,5 @@ mod contract;
 mod house;
 mod migrations;
 mod openapi;
+mod security;
 mod storage;

@@ -135,8 +135,8 @@ pub fn rotate(
         )?;
         return Ok(Rotation::Goes(Session { refresh_seq: seq + 1, refreshed_at: db.now, ..session }));
     }
-    // A clock that was set back gives no grace.
-    let in_grace = db.now >= refreshed_at && db.now.since(refreshed_at) <= grace;
+    // A clock that was set back gives no grace, and a grace of nothing gives none in the same instant either.
+    let in_grace = !grace.is_zero() && db.now >= refreshed_at && db.now.since(refreshed_at) <= grace;
     if in_grace && claims.jti == refresh_jti(claims.sid, seq - 1) {
         return Ok(Rotation::Goes(session));
     }
@@ -150,6 +150,7 @@ pub fn rotate(
 pub fn end(db: &Write, caller: &Caller) -> Result<()> {
     end_session(db, caller.session)?;
     forget(db, caller.uuid);
+    tracing::info!(user.id = caller.id.0, session.id = %caller.session, "signed out");
     Ok(())
 }
 
@@ -162,10 +163,17 @@ fn end_session(db: &Write, id: Uuid) -> Result<()> {
 /// Ends every session of a user: his next token is of another epoch.
 pub fn end_all(db: &Write, user: UserId) -> Result<()> {
     let sql = "update users set epoch = epoch + 1 where id = :id returning uuid";
-    let uuid = db.returning(sql, named_params! { ":id": user }, |row| row.get::<_, Uuid>(0))?;
+    let ended = db.returning(sql, named_params! { ":id": user }, |row| row.get::<_, Uuid>(0));
+    let uuid = match ended {
+        Ok(uuid) => uuid,
+        // Deleted since the caller was asked who he is.
+        Err(rusqlite::Error::QueryReturnedNoRows) => return Err(Refusal::TokenInvalid.into()),
+        Err(error) => return Err(error.into()),
+    };
     let sql = "update sessions set ended_at = :now where user_id = :user and ended_at is null";
     db.execute(sql, named_params! { ":now": db.now, ":user": user })?;
     forget(db, uuid);
+    tracing::info!(user.id = user.0, "every session ended");
     Ok(())
 }
 

@@ -88,7 +88,10 @@ impl Auth {
             .write(move |db| sessions::rotate(db, &given, lifetimes.session(), grace, require_confirmed))
             .await?;
         match rotation {
-            Rotation::Goes(session) => self.tokens(&session, lifetimes),
+            Rotation::Goes(session) => {
+                tracing::info!(user.uuid = %session.user_uuid, session.id = %session.id, "refresh token rotated");
+                self.tokens(&session, lifetimes)
+            }
             Rotation::Reused => Err(Refusal::RefreshRevoked.into()),
         }
     }
@@ -146,7 +149,9 @@ impl Auth {
             move || db.read(|db| throttle::refuse_too_soon(db, auth.clock.now(), &auth.settings, &attempt))
         };
         // Once before the queue, so that a refusal is cheap, and once at its turn, so that a burst slips not by.
-        in_time()?;
+        in_time().inspect_err(|_| {
+            tracing::info!(user.id = known.map(|(user, _)| user.id.0), "sign-in refused: too soon");
+        })?;
         let stored = known.map(|(_, hash)| hash.clone());
         match self.hasher.verify(password, stored, in_time).await? {
             Verdict::Right { outdated } => Ok(outdated),
@@ -182,10 +187,12 @@ impl Auth {
     }
 }
 
-/// An unknown account is counted by the name it was called by, a known one by what it is.
+/// An unknown account is counted by the name it was called by, a known one by what it is. Names are told apart
+/// as the table tells addresses apart, by ASCII's case: otherwise two spellings that share a counter would
+/// show that neither is anybody's.
 fn attempt_at(known: Option<&(User, String)>, login: &str, address: IpAddr) -> Attempt {
     match known {
         Some((user, _)) => Attempt::new(user.uuid.as_bytes(), address),
-        None => Attempt::new(login.trim().to_lowercase().as_bytes(), address),
+        None => Attempt::new(login.trim().to_ascii_lowercase().as_bytes(), address),
     }
 }

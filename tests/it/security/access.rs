@@ -1,0 +1,562 @@
+//! Access: who may do what, asked of every operation that the document tells of.
+
+use std::collections::BTreeSet;
+
+use satchel::domain::users::{Patch, Role};
+use serde_json::{Map, Value, json};
+
+use super::{again, log_out, look_up, patch, say, status_of};
+use crate::house::{Answer, Guest, House, answer, book, document, registration};
+
+/// An operation of the document.
+struct Operation {
+    id: &'static str,
+    method: String,
+    /// With its parameters in braces.
+    path: &'static str,
+    query: String,
+    /// A good body, if it takes one.
+    body: Option<Value>,
+    is_protected: bool,
+}
+
+impl Operation {
+    fn is_for_admins(&self) -> bool {
+        self.id.starts_with("admin_")
+    }
+
+    /// The address with these in the place of its parameters.
+    fn at(&self, user: &str, book: &str) -> String {
+        let path = self.path.replace("{user_uuid}", user).replace("{book_uuid}", book);
+        let path = path.replace("{email}", "ada@example.com");
+        assert!(!path.contains('{'), "what is {path}?");
+        format!("{path}{}", self.query)
+    }
+
+    async fn send(&self, house: &House, path: &str, token: Option<&str>) -> Answer {
+        let request = house.request(&self.method, path);
+        let request = match token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        answer(match &self.body {
+            Some(body) => request.json(body),
+            None => request,
+        })
+        .await
+    }
+}
+
+fn operations() -> Vec<Operation> {
+    let paths = document()["paths"].as_object().unwrap();
+    let mut all = Vec::new();
+    for (path, item) in paths {
+        for (method, operation) in item.as_object().unwrap() {
+            let required = operation["parameters"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter(|parameter| parameter["in"] == "query" && parameter["required"] == true);
+            let query: Vec<_> = required
+                .map(|parameter| match parameter["name"].as_str().unwrap() {
+                    "new_role" => "new_role=admin",
+                    "is_active" => "is_active=false",
+                    name => panic!("what is {name}?"),
+                })
+                .collect();
+            all.push(Operation {
+                id: operation["operationId"].as_str().unwrap(),
+                method: method.to_ascii_uppercase(),
+                path,
+                query: if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) },
+                body: operation.get("requestBody").map(example),
+                is_protected: operation["security"] == json!([{ "bearer": [] }]),
+            });
+        }
+    }
+    all
+}
+
+fn example(body: &Value) -> Value {
+    let content = body["content"].as_object().unwrap().values().next().unwrap();
+    let name = content["schema"]["$ref"].as_str().unwrap().rsplit('/').next().unwrap();
+    document()["components"]["schemas"][name]["examples"][0].clone()
+}
+
+const NOBODY: &str = "019a9d5e-6c1f-7c3b-8a54-3f0c1f4e2d10";
+
+#[test]
+fn what_strangers_may_do_is_on_this_list_and_nothing_else_is() {
+    let open: BTreeSet<_> = operations()
+        .iter()
+        .filter(|operation| !operation.is_protected)
+        .map(|operation| operation.id)
+        .collect();
+    let expected = BTreeSet::from([
+        "get_book",
+        "get_health",
+        "get_signing_keys",
+        "get_user",
+        "get_user_by_email",
+        "list_books",
+        "list_users",
+        "log_in",
+        "refresh_tokens",
+        "register_user",
+    ]);
+    assert_eq!(open, expected);
+    assert!(operations().iter().filter(|operation| operation.is_for_admins()).count() >= 10);
+}
+
+#[tokio::test]
+async fn each_protected_operation_refuses_a_stranger_before_it_looks_at_anything() {
+    let house = House::new().await;
+    for operation in operations().iter().filter(|operation| operation.is_protected) {
+        for path in [operation.at(NOBODY, NOBODY), operation.path.replace(['{', '}'], "")] {
+            for body in ["", "{", "null", "\0"] {
+                let request =
+                    house.request(&operation.method, &path).header("content-type", "application/json");
+                let refused = answer(request.body(body)).await;
+                refused.refuses(401, "Not authenticated");
+                assert_eq!(refused.header("www-authenticate"), "Bearer", "{}", operation.id);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_protected_operation_refuses_every_token_that_is_no_longer_or_never_was_one() {
+    let house = House::new().await;
+    house.guest_as("second_root", Role::Admin).await;
+    let admin = house.guest_as("root", Role::Admin).await;
+    let logged_out = again(&house, &admin).await;
+    log_out(&house, &logged_out.access).await;
+    let inactive = house.guest_as("inactive", Role::Admin).await;
+    patch(&house, &inactive, Patch { is_active: Some(false), ..Patch::default() }).await;
+    let blocked = house.guest_as("blocked", Role::Admin).await;
+    super::set_blocked(&house, &blocked, true).await;
+    let deleted = house.guest_as("deleted", Role::Admin).await;
+    answer(house.by(&deleted, "DELETE", &format!("/api/v1.0/users/{}", deleted.uuid))).await;
+    for operation in operations().iter().filter(|operation| operation.is_protected) {
+        for (whose, token) in [
+            ("a spent token", &logged_out.access),
+            ("a refresh token", &admin.refresh),
+            ("a deactivated user's", &inactive.access),
+            ("a blocked user's", &blocked.access),
+            ("a deleted user's", &deleted.access),
+            ("nonsense", &String::from("x.y.z")),
+        ] {
+            let refused = operation.send(&house, &operation.at(&admin.uuid, NOBODY), Some(token)).await;
+            assert_eq!(refused.status, 401, "{} with {whose}: {}", operation.id, refused.text);
+            assert!(refused.header("www-authenticate").contains("invalid_token"), "{}", operation.id);
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_operation_for_administrators_refuses_users_and_moderators() {
+    let house = House::new().await;
+    let ada = house.guest("ada").await;
+    let moderator = house.guest_as("moderator", Role::Moderator).await;
+    let before = everything(&house);
+    for operation in operations().iter().filter(|operation| operation.is_for_admins()) {
+        for guest in [&ada, &moderator] {
+            for whom in [&ada.uuid, &moderator.uuid, NOBODY] {
+                let path = operation.at(whom, NOBODY);
+                operation
+                    .send(&house, &path, Some(&guest.access))
+                    .await
+                    .refuses(403, "Admin access required");
+            }
+        }
+    }
+    assert_eq!(everything(&house), before);
+}
+
+/// All that could have been changed.
+fn everything(house: &House) -> String {
+    look_up(
+        house,
+        "select (select group_concat(concat_ws('|', id, hex(uuid), email, username, first_name, last_name, password_hash, role,
+                  is_active, blocked_at, confirm_required, email_confirmed_at, balance, epoch, created_at, updated_at))
+                 from users)
+           || coalesce((select group_concat(concat_ws('|', id, hex(uuid), title, author, publisher, publish_date, pages, language,
+                  user_id, created_at, updated_at)) from books), '')",
+    )
+}
+
+#[tokio::test]
+async fn no_operation_on_what_belongs_to_somebody_changes_it_for_somebody_else() {
+    let house = House::new().await;
+    let ada = house.guest("ada").await;
+    let hers = house.book(&ada, "Dune").await["uuid"].as_str().unwrap().to_owned();
+    let mallory = house.guest("mallory").await;
+    let moderator = house.guest_as("moderator", Role::Moderator).await;
+    let before = everything(&house);
+    let mut tried = 0;
+    let owned = |operation: &&Operation| operation.path.contains("_uuid}") && operation.method != "GET";
+    for operation in operations().iter().filter(owned) {
+        let is_book = operation.path.contains("book_uuid");
+        for guest in [&mallory, &moderator].into_iter().take(if is_book { 1 } else { 2 }) {
+            let refused = operation.send(&house, &operation.at(&ada.uuid, &hers), Some(&guest.access)).await;
+            assert!(
+                matches!(refused.status, 403 | 404),
+                "{} by {}: {}",
+                operation.id,
+                guest.email,
+                refused.text
+            );
+            tried += 1;
+        }
+    }
+    assert!(tried >= 20, "{tried}");
+    assert_eq!(everything(&house), before);
+}
+
+#[tokio::test]
+async fn an_ownerless_book_is_changed_by_moderators_and_administrators_alone() {
+    let house = House::new().await;
+    let ada = house.guest("ada").await;
+    let path = format!("/api/v1.0/books/{}", house.book(&ada, "Dune").await["uuid"].as_str().unwrap());
+    answer(house.by(&ada, "DELETE", &format!("/api/v1.0/users/{}", ada.uuid))).await;
+    // Neither a stranger nor whoever gets the next number or the same address owns it.
+    for name in ["ada", "bob"] {
+        let guest = house.guest(name).await;
+        let update = house.by(&guest, "PATCH", &path).json(&json!({ "title": "Mine" }));
+        answer(update).await.refuses(403, "You can only update your own books");
+        answer(house.by(&guest, "DELETE", &path)).await.refuses(403, "You can only delete your own books");
+        let own = answer(house.by(&guest, "GET", "/api/v1.0/books/my-books")).await;
+        own.is(200, json!([]));
+    }
+    let moderator = house.guest_as("moderator", Role::Moderator).await;
+    let update = house.by(&moderator, "PATCH", &path).json(&json!({ "title": "Ours" }));
+    let updated = answer(update).await;
+    assert_eq!((updated.status, &updated.body["user_id"]), (200, &Value::Null));
+    let admin = house.guest_as("root", Role::Admin).await;
+    assert_eq!(answer(house.by(&admin, "DELETE", &path)).await.status, 204);
+}
+
+#[tokio::test]
+async fn ones_own_list_shows_nobody_elses_books() {
+    let house = House::new().await;
+    let ada = house.guest("ada").await;
+    let bob = house.guest("bob").await;
+    house.book(&ada, "Dune").await;
+    let his = house.book(&bob, "Emma").await;
+    for query in ["", "?user_id=1", "?limit=1000&cursor=", "?owner=1&user=1"] {
+        let own = answer(house.by(&bob, "GET", &format!("/api/v1.0/books/my-books{query}"))).await;
+        assert!(own.status == 422 || own.body == json!([his]), "{query}: {}", own.text);
+    }
+}
+
+/// What a body might try to set.
+fn extras() -> Map<String, Value> {
+    let extras = json!({
+        "role": "admin", "roles": ["admin"], "is_admin": true, "is_superuser": true, "admin": true,
+        "is_active": false, "balance": 1_000_000, "confirmed": true, "email_confirmed_at": 1, "is_verified": true,
+        "confirm_required": true, "blocked_at": 1, "deleted_at": 1, "epoch": 99,
+        "id": 999, "uuid": NOBODY, "user_id": 999, "owner_id": 999,
+        "created_at": "2000-01-01T00:00:00", "updated_at": "2000-01-01T00:00:00", "last_activity_at": 1,
+        "password_hash": "$argon2id$v=19$m=64,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAA", "hashed_password": "x",
+    });
+    extras.as_object().unwrap().clone()
+}
+
+/// What nobody may set by naming it, of a user.
+fn guarded(house: &House, email: &str) -> String {
+    look_up(
+        house,
+        &format!(
+            "select concat_ws('|', id, hex(uuid), role, is_active, balance, confirm_required, \
+             ifnull(email_confirmed_at, 'never'), ifnull(blocked_at, 'never'), ifnull(deleted_at, 'never'), epoch, \
+             created_at, password_hash) from users where email = '{email}'"
+        ),
+    )
+}
+
+#[tokio::test]
+async fn a_registration_sets_nothing_that_it_is_not_asked_for() {
+    let house = House::new().await;
+    let admin = house.guest_as("root", Role::Admin).await;
+    let mut body = registration("ada");
+    body.as_object_mut().unwrap().extend(extras());
+    let registered = house.post("/api/v1.0/auth/register", body.clone()).await;
+    assert_eq!(registered.status, 201, "{}", registered.text);
+    body["username"] = json!("bob");
+    body["email"] = json!("bob@example.com");
+    let created = answer(house.by(&admin, "POST", "/api/v1.0/users/admin/create").json(&body)).await;
+    assert_eq!(created.status, 201, "{}", created.text);
+    assert_eq!((&created.body["role"], &created.body["is_active"]), (&json!("admin"), &json!(false)));
+    let now = house.clock.now().micros();
+    for (email, id, role, active) in [("ada@example.com", 2, "user", 1), ("bob@example.com", 3, "admin", 0)] {
+        let found = guarded(&house, email);
+        let fields: Vec<&str> = found.split('|').collect();
+        let uuid = fields[1].to_ascii_lowercase();
+        assert_ne!(uuid, NOBODY.replace('-', ""));
+        let expected = format!("{id}|{}|{role}|{active}|0|0|never|never|never|0|{now}|", fields[1]);
+        assert!(found.starts_with(&expected), "{found}");
+        assert!(fields[11].starts_with("$argon2id$v=19$m=64,t=1,p=1$") && !fields[11].contains("AAAAAAAA"));
+    }
+}
+
+#[tokio::test]
+async fn a_profile_update_sets_nothing_that_it_is_not_asked_for() {
+    let house = House::new().await;
+    let ada = house.guest("ada").await;
+    house.wait(60);
+    let before = guarded(&house, &ada.email);
+    let mut body = extras();
+    body.remove("is_active");
+    body.insert("first_name".into(), json!("Augusta"));
+    let path = format!("/api/v1.0/users/{}", ada.uuid);
+    let updated = answer(house.by(&ada, "PATCH", &path).json(&body)).await;
+    assert_eq!((updated.status, &updated.body["first_name"]), (200, &json!("Augusta")));
+    assert_eq!(guarded(&house, &ada.email), before);
+    let now: i64 = look_up(&house, "select updated_at from users");
+    assert_eq!(now, house.clock.now().micros(), "the time of the change is ours");
+    assert_eq!(super::me(&house, &ada.access).await, 200);
+}
+
+#[tokio::test]
+async fn a_book_gets_its_owner_number_and_times_from_the_server() {
+    let house = House::new().await;
+    let ada = house.guest("ada").await;
+    let mut body = book("Dune");
+    body.as_object_mut().unwrap().extend(extras());
+    let created = answer(house.by(&ada, "POST", "/api/v1.0/books/").json(&body)).await;
+    assert_eq!(created.status, 201, "{}", created.text);
+    let path = format!("/api/v1.0/books/{}", created.body["uuid"].as_str().unwrap());
+    let updated = answer(house.by(&ada, "PATCH", &path).json(&extras())).await;
+    for answer in [&created, &updated] {
+        assert_eq!((&answer.body["id"], &answer.body["user_id"]), (&json!(1), &json!(1)));
+        assert_ne!(answer.body["uuid"], json!(NOBODY));
+        assert_eq!(answer.body["created_at"], json!(crate::house::BEGINNING_NAIVE));
+        assert_eq!(answer.body["updated_at"], json!(crate::house::BEGINNING_NAIVE));
+    }
+}
+
+#[tokio::test]
+async fn a_key_said_twice_has_one_meaning() {
+    let house = House::new().await;
+    let text = registration("ada").to_string();
+    let twice = text.replacen('{', r#"{"email":"victim@example.com","username":"victim","#, 1);
+    let request = house.request("POST", "/api/v1.0/auth/register").header("content-type", "application/json");
+    let registered = answer(request.body(twice)).await;
+    if registered.status == 201 {
+        assert_eq!(
+            (&registered.body["email"], &registered.body["username"]),
+            (&json!("ada@example.com"), &json!("ada")),
+            "the last one counts"
+        );
+    }
+    assert_eq!(look_up::<i64>(&house, "select count(*) from users where email like 'victim%'"), 0);
+}
+
+#[tokio::test]
+async fn no_answer_shows_a_password_or_its_hash() {
+    let house = House::new().await;
+    let admin = house.guest_as("root", Role::Admin).await;
+    let hers = house.book(&admin, "Dune").await["uuid"].as_str().unwrap().to_owned();
+    // Those that end the session come last.
+    let mut all = operations();
+    all.sort_by_key(|operation| {
+        ["log_out", "log_out_everywhere", "delete_user", "update_user", "change_password"]
+            .contains(&operation.id)
+    });
+    for operation in all {
+        for token in [Some(admin.access.as_str()), None] {
+            let shown = operation.send(&house, &operation.at(&admin.uuid, &hers), token).await;
+            for secret in ["argon2", "password_hash", "hashed_password", crate::house::PASSWORD, "epoch"] {
+                assert!(!shown.text.contains(secret), "{} shows {secret}: {}", operation.id, shown.text);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_sees_no_address_role_or_state_in_the_directory() {
+    let house = House::new().await;
+    let ada = house.guest_as("ada", Role::Admin).await;
+    let dead = again(&house, &ada).await;
+    log_out(&house, &dead.access).await;
+    for path in ["/api/v1.0/users/".to_owned(), format!("/api/v1.0/users/{}", ada.uuid)] {
+        for request in [house.request("GET", &path), house.by(&dead, "GET", &path)] {
+            let shown = answer(request).await;
+            assert_eq!(shown.status, 200);
+            assert!(
+                !shown.text.contains("ada@example.com") && !shown.text.contains("admin"),
+                "{}",
+                shown.text
+            );
+        }
+        assert!(answer(house.by(&ada, "GET", &path)).await.text.contains("ada@example.com"));
+    }
+}
+
+#[tokio::test]
+async fn a_closed_directory_is_closed() {
+    use satchel::config::Directory;
+    for (directory, stranger, member) in [(Directory::Members, 401, 200), (Directory::Admins, 401, 403)] {
+        let house = House::with(|config| config.users.directory = directory).await;
+        let ada = house.guest("ada").await;
+        let admin = house.guest_as("root", Role::Admin).await;
+        for path in [
+            "/api/v1.0/users/".to_owned(),
+            format!("/api/v1.0/users/{}", admin.uuid),
+            "/api/v1.0/users/email/root@example.com".to_owned(),
+            "/api/v1.0/users/email/nobody@example.com".to_owned(),
+        ] {
+            let found = if path.contains("nobody") { 404 } else { 200 };
+            assert_eq!(house.get(&path).await.status, stranger, "{path}");
+            let expected = if member == 200 { found } else { member };
+            assert_eq!(answer(house.by(&ada, "GET", &path)).await.status, expected, "{path}");
+            assert_eq!(answer(house.by(&admin, "GET", &path)).await.status, found, "{path}");
+        }
+        assert_eq!(answer(house.by(&ada, "GET", "/api/v1.0/users/me")).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn the_last_active_administrator_remains() {
+    let house = House::new().await;
+    let admin = house.guest_as("root", Role::Admin).await;
+    let second = house.guest_as("second", Role::Admin).await;
+    patch(&house, &second, Patch { is_active: Some(false), ..Patch::default() }).await;
+    let user = format!("/api/v1.0/users/{}", admin.uuid);
+    let as_admin = format!("/api/v1.0/users/admin/{}", admin.uuid);
+    for request in [
+        house.by(&admin, "DELETE", &user),
+        house.by(&admin, "DELETE", &as_admin),
+        house.by(&admin, "PATCH", &user).json(&json!({ "is_active": false })),
+        house.by(&admin, "PATCH", &as_admin).json(&json!({ "role": "user" })),
+        house.by(&admin, "PATCH", &as_admin).json(&json!({ "is_active": false })),
+        house.by(&admin, "PATCH", &format!("{as_admin}/role?new_role=moderator")),
+        house.by(&admin, "PATCH", &format!("{as_admin}/activate?is_active=false")),
+    ] {
+        answer(request).await.refuses(409, "The last active administrator must remain");
+    }
+    assert_eq!(super::me(&house, &admin.access).await, 200);
+}
+
+#[tokio::test]
+async fn a_role_is_one_of_three_words() {
+    let house = House::new().await;
+    let admin = house.guest_as("root", Role::Admin).await;
+    let ada = house.guest("ada").await;
+    for role in ["root", "superuser", "", "admin%00", "admin,user", "0", "user&new_role=root"] {
+        let path = format!("/api/v1.0/users/admin/{}/role?new_role={role}", ada.uuid);
+        let refused = answer(house.by(&admin, "PATCH", &path)).await;
+        assert_eq!(refused.status, 422, "{role}");
+    }
+    assert_eq!(look_up::<String>(&house, "select role from users where username = 'ada'"), "user");
+}
+
+/// A request as it goes over the wire, for paths that a client would mend.
+fn raw(method: &str, path: &str, guest: Option<&Guest>, extra: &str, body: &str) -> String {
+    let token = guest.map_or(String::new(), |guest| format!("Authorization: Bearer {}\r\n", guest.access));
+    format!(
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\n{token}{extra}Content-Type: application/json\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+#[tokio::test]
+async fn no_spelling_of_a_path_leads_past_the_rights() {
+    let house = House::new().await;
+    let ada = house.guest("ada").await;
+    let victim = house.guest("victim").await;
+    let before = everything(&house);
+    let create = registration("made").to_string();
+    let base = "/api/v1.0";
+    let targets = [
+        ("POST", "users/admin/create".to_owned(), create.as_str()),
+        ("POST", "admin/users".to_owned(), create.as_str()),
+        ("DELETE", format!("users/admin/{}", victim.uuid), ""),
+        ("DELETE", format!("users/{}", victim.uuid), ""),
+        ("PATCH", format!("users/admin/{}/role?new_role=admin", ada.uuid), ""),
+        ("PATCH", format!("admin/users/{}/role?new_role=admin", ada.uuid), ""),
+    ];
+    for (method, target, body) in &targets {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let dotted = path.replace('/', "/./");
+        let encoded = path.replace('/', "%2f");
+        let letter = path.replacen('a', "%61", 1);
+        let doubled = path.replace('/', "//");
+        for path in [
+            format!("{base}/{path}"),
+            format!("/{base}/{path}"),
+            format!("//{base}//{doubled}"),
+            format!("{base}/{path}/"),
+            format!("{base}/{path}//"),
+            format!("{base}/{path}."),
+            format!("{base}/{path}/."),
+            format!("{base}/{path}/.."),
+            format!("{base}/./{dotted}"),
+            format!("{base}/books/../{path}"),
+            format!("{base}/books/%2e%2e/{path}"),
+            format!("{base}/books/..%2f{path}"),
+            format!("{base}/books/..\\{path}"),
+            format!("{base}/{encoded}"),
+            format!("{base}/{letter}"),
+            format!("{base}/{}", letter.replace('%', "%25")),
+            format!("{base}/{}", path.to_uppercase()),
+            format!("{base}/{path};a=b"),
+            format!("{base}/{path};.json"),
+            format!("{base}/{path}.json"),
+            format!("{base}/{path}%20"),
+            format!("{base}/{path}%00"),
+            format!("{base}/{path}%0d%0a"),
+            format!("{base}/{path}\t"),
+            format!("{base}/{path}?x#y"),
+            format!("http://localhost{base}/{path}"),
+            format!("http://127.0.0.1:1{base}/{path}"),
+            format!("/api/v1.0/../v1.0/{path}"),
+            format!("/api%2fv1.0/{path}"),
+        ] {
+            let path = if query.is_empty() { path } else { format!("{path}?{query}") };
+            for guest in [None, Some(&ada)] {
+                let (said, _) = say(&house, raw(method, &path, guest, "", body)).await;
+                let status = status_of(&said).unwrap_or(400);
+                assert!((400..500).contains(&status), "{method} {path}: {said}");
+            }
+        }
+    }
+    assert_eq!(everything(&house), before);
+}
+
+#[tokio::test]
+async fn no_header_changes_the_method_or_the_path() {
+    let house = House::new().await;
+    let ada = house.guest("ada").await;
+    let victim = house.guest("victim").await;
+    let before = everything(&house);
+    let admin = format!("/api/v1.0/users/admin/{}", victim.uuid);
+    let own = format!("/api/v1.0/users/{}", ada.uuid);
+    for (method, path, headers) in [
+        ("GET", own.as_str(), "X-HTTP-Method-Override: DELETE"),
+        ("GET", own.as_str(), "X-HTTP-Method: DELETE"),
+        ("GET", own.as_str(), "X-Method-Override: DELETE"),
+        ("GET", &format!("{own}?_method=DELETE"), "X-Nothing: at all"),
+        ("GET", "/health", &format!("X-Original-URL: {admin}")),
+        ("GET", "/health", &format!("X-Rewrite-URL: {admin}")),
+        ("DELETE", "/health", &format!("X-Original-URL: {admin}")),
+        ("DELETE", &admin, "X-Original-URL: /health"),
+        ("DELETE", &admin, "X-Forwarded-For: 127.0.0.1"),
+        ("DELETE", &admin, "X-Forwarded-Prefix: /api\r\nX-Forwarded-Host: localhost"),
+        ("DELETE", &admin, "X-User-Id: 1\r\nX-User: root\r\nX-Role: admin\r\nX-Forwarded-User: root"),
+        ("DELETE", &admin, "X-Custom-IP-Authorization: 127.0.0.1"),
+    ] {
+        let (said, _) = say(&house, raw(method, path, Some(&ada), &format!("{headers}\r\n"), "")).await;
+        let status = status_of(&said).unwrap();
+        let expected = if method == "GET" {
+            200
+        } else if path == "/health" {
+            405
+        } else {
+            403
+        };
+        assert_eq!(status, expected, "{method} {path} {headers}: {said}");
+    }
+    assert_eq!(everything(&house), before);
+}
