@@ -39,7 +39,9 @@ pub fn run(config: Config) -> Result<()> {
     runtime.block_on(async {
         let stop = stop_signal()?;
         let server = Server::start(config, Clock::system()).await?;
-        server.announce();
+        if let Err(error) = server.announce() {
+            tracing::warn!("{error}");
+        }
         stop.await;
         server.stop().await
     })
@@ -77,20 +79,20 @@ impl Server {
     }
 
     /// Says on stdout where it listens and what there is.
-    fn announce(&self) {
+    fn announce(&self) -> Result<()> {
         let config = &self.app.config;
         let url = format!("http://{}", self.address);
-        println!("Satchel {} listens on {url}", env!("CARGO_PKG_VERSION"));
+        let mut lines = vec![format!("Satchel {} listens on {url}", env!("CARGO_PKG_VERSION"))];
         if config.server.docs {
-            println!("  docs  {url}/scalar");
+            lines.push(format!("  docs  {url}/scalar"));
         }
-        println!("  data  {}", config.server.data.display());
-        match self.app.db.read(users::admins) {
-            Ok(admins) if admins.is_empty() => {
-                println!("  There is no administrator yet: satchel admin create --email you@example.org");
-            }
-            _ => {}
+        lines.push(format!("  data  {}", config.server.data.display()));
+        if self.app.db.read(users::admins)?.is_empty() {
+            lines.push(String::from(
+                "  There is no administrator yet: satchel admin create --email you@example.org",
+            ));
         }
+        crate::cli::say(lines.join("\n"))
     }
 
     /// Stops accepting, finishes what is in flight, writes what is queued, and closes the database.
