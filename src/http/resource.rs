@@ -55,7 +55,11 @@ impl From<Resource> for Router {
     fn from(mut resource: Resource) -> Self {
         resource.methods.push("OPTIONS");
         let options = Router::new().options(Allowed(resource.methods.join(", ")));
-        let router = Router::with_path(resource.path);
+        // The root: salvo warns of a path without a name.
+        let router = match resource.path.trim_matches('/') {
+            "" => Router::new(),
+            path => Router::with_path(path),
+        };
         resource.routers.into_iter().chain([options]).fold(router, Router::push)
     }
 }
