@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod binary;
 mod bookshelf;
+mod cli;
 mod config;
 mod house;
 mod migrations;
