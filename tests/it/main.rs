@@ -6,6 +6,7 @@ mod binary;
 mod bookshelf;
 mod cli;
 mod config;
+mod crash;
 mod house;
 mod migrations;
 mod storage;
