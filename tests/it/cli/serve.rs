@@ -135,7 +135,7 @@ async fn ends_after_what_is_in_flight_is_answered(signal: Signal) {
     stream.write_all(first.as_bytes()).await.unwrap();
 
     serving.signal(signal);
-    serving.until_logged("stopping").await;
+    serving.until_deaf().await;
     stream.write_all(rest.as_bytes()).await.unwrap();
     let mut answer = String::new();
     timeout(PATIENCE, stream.read_to_string(&mut answer)).await.expect("it answers").unwrap();
