@@ -1,13 +1,13 @@
 //! `satchel admin`: users, for whoever has the machine. A running server notices at once.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 use std::time::Duration;
 
 use crate::app::database_options;
-use crate::cli::AdminCommand;
+use crate::cli::{AdminCommand, say};
 use crate::clock::Clock;
 use crate::config::{Config, Environment};
-use crate::db::{Db, DirLock, Write as WriteRight, migrate};
+use crate::db::{Db, DirLock, migrate};
 use crate::domain::auth::passwords::{Hasher, Password, Weakness, weakness};
 use crate::domain::auth::{Admin, hasher_settings};
 use crate::domain::users::{self, Email, NewUser, Patch, Role, User};
@@ -23,7 +23,14 @@ const NOTICED_AFTER: Duration = Duration::from_millis(250);
 pub fn run(config: &Config, command: AdminCommand) -> Result<()> {
     let clock = Clock::system();
     let served = DirLock::held(&config.server.data);
-    if !served && config.db.migrate_on_start {
+    // Looked at before anything is made: a refused command leaves no database behind.
+    let new = match &command {
+        AdminCommand::Create { email, username, password_stdin } => {
+            Some(new_admin(config, &clock, email, username.clone(), *password_stdin)?)
+        }
+        _ => None,
+    };
+    if new.is_some() && !served && config.db.migrate_on_start {
         // The first administrator may be made before the first start.
         let _lock = DirLock::acquire(&config.server.data, "satchel admin")?;
         migrate::up(&config.database(), &clock, None)?;
@@ -35,12 +42,17 @@ pub fn run(config: &Config, command: AdminCommand) -> Result<()> {
             let uuid = users::by_email(db, &email)?.uuid;
             users::update_as_admin(db, &operator, uuid, &patch)
         })?;
-        told(&user, done);
-        Ok(())
+        told(&user, done)
     };
     match command {
-        AdminCommand::Create { email, username, password_stdin } => {
-            create(config, &db, &clock, &email, username, password_stdin)?;
+        AdminCommand::Create { .. } => {
+            if let Some(new) = new {
+                let user = db.write_blocking(move |db| {
+                    let user = users::create(db, &new)?;
+                    users::confirm_email(db, user.id)
+                })?;
+                told(&user, "is an administrator")?;
+            }
         }
         AdminCommand::Promote { email } => {
             change(email, Patch { role: Some(Role::Admin), ..Patch::default() }, "is an administrator")?;
@@ -55,19 +67,19 @@ pub fn run(config: &Config, command: AdminCommand) -> Result<()> {
                 let id = users::by_email(db, &email)?.id;
                 users::confirm_email(db, id)
             })?;
-            told(&user, "has a confirmed address");
+            told(&user, "has a confirmed address")?;
         }
         AdminCommand::SetPassword { email, password_stdin } => {
             let user = db.read(|db| users::by_email(db, &email))?;
             let own = [user.email.as_str(), user.username.as_deref().unwrap_or_default()];
             let hash = hash(config, &clock, password(password_stdin)?, &own)?;
             db.write_blocking(move |db| users::set_password(db, user.id, &hash))?;
-            println!("{email} has a new password; every session ended");
+            say(format_args!("{email} has a new password; every session ended"))?;
         }
         AdminCommand::List => {
             for user in db.read(users::admins)? {
                 let state = if user.shut_out(false).is_some() { "shut out" } else { "active" };
-                println!("{}  {}  {state}  since {}", user.uuid, user.email, user.created_at);
+                say(format_args!("{}  {}  {state}  since {}", user.uuid, user.email, user.created_at))?;
             }
         }
     }
@@ -78,14 +90,14 @@ pub fn run(config: &Config, command: AdminCommand) -> Result<()> {
     Ok(())
 }
 
-fn create(
+/// An administrator to be, if all that is given of him is good.
+fn new_admin(
     config: &Config,
-    db: &Db,
     clock: &Clock,
     email: &str,
     username: Option<String>,
     password_stdin: bool,
-) -> Result<()> {
+) -> Result<NewUser> {
     let test_domains = config.environment == Environment::Development;
     let email = Email::parse(email, test_domains)
         .map_err(|reason| Error::fault(format!("{email} is not a valid email address: {reason}")))?;
@@ -97,23 +109,16 @@ fn create(
     }
     let own = [email.as_str(), username.as_deref().unwrap_or_default()];
     let password_hash = hash(config, clock, password(password_stdin)?, &own)?;
-    let uuid = clock.new_id();
-    let user = db.write_blocking(move |db: &WriteRight<'_>| {
-        let new = NewUser {
-            uuid,
-            email,
-            username,
-            first_name: None,
-            last_name: None,
-            password_hash,
-            role: Role::Admin,
-            is_active: true,
-        };
-        let user = users::create(db, &new)?;
-        users::confirm_email(db, user.id)
-    })?;
-    told(&user, "is an administrator");
-    Ok(())
+    Ok(NewUser {
+        uuid: clock.new_id(),
+        email,
+        username,
+        first_name: None,
+        last_name: None,
+        password_hash,
+        role: Role::Admin,
+        is_active: true,
+    })
 }
 
 fn set_blocked(db: &Db, email: String, blocked: bool) -> Result<()> {
@@ -121,12 +126,11 @@ fn set_blocked(db: &Db, email: String, blocked: bool) -> Result<()> {
         let uuid = users::by_email(db, &email)?.uuid;
         users::set_blocked(db, &Admin::operator(), uuid, blocked)
     })?;
-    told(&user, if blocked { "is blocked; every session ended" } else { "is let in again" });
-    Ok(())
+    told(&user, if blocked { "is blocked; every session ended" } else { "is let in again" })
 }
 
-fn told(user: &User, done: &str) {
-    println!("{} {done}", user.email);
+fn told(user: &User, done: &str) -> Result<()> {
+    say(format_args!("{} {done}", user.email))
 }
 
 fn hash(config: &Config, clock: &Clock, password: Password, own: &[&str]) -> Result<String> {
@@ -159,7 +163,6 @@ fn password(from_stdin: bool) -> Result<Password> {
     }
     let mut line = String::new();
     stdin.lock().read_line(&mut line).map_err(anyhow::Error::from)?;
-    std::io::stdout().flush().map_err(anyhow::Error::from)?;
     let line = line.strip_suffix('\n').unwrap_or(&line);
     Ok(Password::new(line.strip_suffix('\r').unwrap_or(line).to_owned()))
 }

@@ -2,20 +2,15 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{self, ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::config::{Config, SmtpTls, Transport};
-use crate::error::{Context, Result};
+use crate::error::Result;
 
 /// Prints what `serve` would run with this configuration, which `Config::load` has found good.
 pub fn run(config: &Config) -> Result<()> {
-    match io::stdout().lock().write_all(report(config).as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(anyhow::Error::from(error)).context("printing the report")
-        }
-        _ => Ok(()),
-    }
+    super::say(report(config).trim_end())
 }
 
 /// One line for each subject, then one for each setting that is not its default, then what deserves a look.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::cli::{DbCommand, confirm};
+use crate::cli::{DbCommand, confirm, say};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::DirLock;
@@ -19,16 +19,16 @@ pub fn run(config: &Config, command: DbCommand) -> Result<()> {
     match command {
         DbCommand::Backup { file } => {
             backup::backup(&path, &file)?;
-            println!("backup  {}", file.display());
+            say(format_args!("backup  {}", file.display()))?;
         }
         DbCommand::Verify { file } => verify(file.as_deref().unwrap_or(&path))?,
         DbCommand::Restore { file, yes } => {
             let _lock = lock()?;
             confirm(yes, &format!("Put {} in the place of {}?", file.display(), path.display()))?;
             let kept = backup::restore(&file, &path, &Clock::system())?;
-            println!("restored  {}", path.display());
+            say(format_args!("restored  {}", path.display()))?;
             if let Some(kept) = kept {
-                println!("the former database is  {}", kept.display());
+                say(format_args!("the former database is  {}", kept.display()))?;
             }
         }
         DbCommand::Drop { yes, no_backup } => {
@@ -41,10 +41,10 @@ pub fn run(config: &Config, command: DbCommand) -> Result<()> {
                 let stamp = Clock::system().now().seconds();
                 let file = config.server.data.join(format!("satchel.db.before-drop-{stamp}"));
                 backup::backup(&path, &file)?;
-                println!("backup  {}", file.display());
+                say(format_args!("backup  {}", file.display()))?;
             }
             backup::drop(&path)?;
-            println!("dropped  {}", path.display());
+            say(format_args!("dropped  {}", path.display()))?;
         }
     }
     Ok(())
@@ -52,9 +52,9 @@ pub fn run(config: &Config, command: DbCommand) -> Result<()> {
 
 fn verify(path: &Path) -> Result<()> {
     let found = backup::verify(path)?;
-    println!("{} is whole: schema {}, {} bytes", path.display(), found.schema, found.bytes);
+    say(format_args!("{} is whole: schema {}, {} bytes", path.display(), found.schema, found.bytes))?;
     for (table, rows) in found.tables {
-        println!("  {table:<20} {rows}");
+        say(format_args!("  {table:<20} {rows}"))?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::cli::KeysCommand;
+use crate::cli::{KeysCommand, say};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::DirLock;
@@ -26,7 +26,7 @@ pub fn run(config: &Config, command: KeysCommand) -> Result<()> {
                     State::Verifying => String::from("verifies"),
                     State::Retired { until } => format!("retired, verifies until {until}"),
                 };
-                println!("{}  made {}  {state}", key.kid, key.created);
+                say(format_args!("{}  made {}  {state}", key.kid, key.created))?;
             }
             return Ok(());
         }
@@ -34,12 +34,12 @@ pub fn run(config: &Config, command: KeysCommand) -> Result<()> {
             // A directory without keys gets its first one, which then is the one that is rotated.
             Keyring::open(&directory, &clock, keep)?;
             let key = keys::rotate(&directory, &clock, keep)?;
-            println!("{} signs from now on", key.kid);
+            say(format_args!("{} signs from now on", key.kid))?;
         }
         KeysCommand::Retire { kid, now } => {
             keys::retire(&directory, &kid, now, &clock, keep)?;
             let until = if now { "is gone" } else { "verifies until its last token has expired" };
-            println!("{kid} {until}");
+            say(format_args!("{kid} {until}"))?;
         }
     }
     if DirLock::held(&config.server.data) {

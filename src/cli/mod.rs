@@ -8,6 +8,7 @@ pub mod migrate;
 pub mod openapi;
 pub mod serve;
 
+use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -291,7 +292,7 @@ fn run(cli: Cli) -> Result<()> {
 /// an API there.
 fn sentence(error: &Error) -> String {
     let refusal = match error {
-        Error::Fault(_) => return error.to_string(),
+        Error::Fault(fault) => return told_once(fault),
         Error::Refusal(refusal) => refusal,
     };
     match refusal {
@@ -305,8 +306,53 @@ fn sentence(error: &Error) -> String {
         Refusal::UserInactive => String::from("the user is not active"),
         Refusal::Busy(_) => String::from("the database is busy, please try again"),
         Refusal::StorageFull => String::from("the disk is full"),
-        other => format!("this was refused: {other:?}"),
+        // The rest is about requests, tokens and books. All are named, so that a new refusal gets its words here.
+        Refusal::NotAuthenticated
+        | Refusal::TokenInvalid
+        | Refusal::TokenExpired
+        | Refusal::WrongCredentials
+        | Refusal::EmailUnconfirmed
+        | Refusal::TooManyAttempts(_)
+        | Refusal::RefreshInvalid
+        | Refusal::RefreshWrongKind
+        | Refusal::RefreshRevoked
+        | Refusal::ProofInvalid
+        | Refusal::AdminRequired
+        | Refusal::OwnBlock
+        | Refusal::WrongPassword
+        | Refusal::NotYourself(_)
+        | Refusal::BookNotFound(_)
+        | Refusal::NotYourBook(_)
+        | Refusal::NoSuchPath
+        | Refusal::NoSuchMethod
+        | Refusal::BodyTooLarge
+        | Refusal::BodyUnreadable
+        | Refusal::TimedOut => String::from("this cannot be done from the command line"),
     }
+}
+
+/// A fault and its causes. A cause that says what was said before it is left out, and so are the numbers that
+/// systems have for their errors.
+fn told_once(fault: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in fault.chain() {
+        let cause = without_number(&cause.to_string());
+        if told.is_empty() {
+            told = cause;
+        } else if !told.contains(&cause) {
+            told = format!("{told}: {cause}");
+        }
+    }
+    told
+}
+
+/// `text` without SQLite's `Error code 26: ` in front and the system's ` (os error 20)` at the end.
+fn without_number(text: &str) -> String {
+    let text = match text.strip_prefix("Error code ").and_then(|rest| rest.split_once(": ")) {
+        Some((_, words)) => words,
+        None => text,
+    };
+    String::from(text.split_once(" (os error").map_or(text, |(words, _)| words))
 }
 
 /// Asks a person at the terminal for a yes, unless `yes` was said on the command line already.
@@ -329,10 +375,22 @@ pub fn confirm(yes: bool, question: &str) -> Result<()> {
     }
 }
 
+/// Prints a line, or some. When nobody reads them any more, what was asked for is done all the same.
+///
+/// # Errors
+/// A fault when stdout takes nothing for another reason: it is a file on a full disk, say.
+pub fn say(lines: impl Display) -> Result<()> {
+    match writeln!(io::stdout(), "{lines}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::fault(format!("cannot print: {}", reason(&error))))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Why the system did not do something, without its number for it.
 pub fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    let words = text.split_once(" (os error").map_or(text.as_str(), |(words, _)| words);
+    let words = without_number(&error.to_string());
     let mut letters = words.chars();
     letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
@@ -404,6 +462,22 @@ mod tests {
         let taken = io::Error::from_raw_os_error(rustix::io::Errno::ADDRINUSE.raw_os_error());
         assert_eq!(reason(&taken), "address already in use");
         assert_eq!(reason(&io::Error::other("No")), "no");
+    }
+
+    #[test]
+    fn a_fault_says_nothing_twice() {
+        let check = |causes: &[&str], expected: &str| {
+            let innermost = anyhow::Error::msg(causes[0].to_owned());
+            let fault = causes[1..].iter().fold(innermost, |fault, cause| fault.context((*cause).to_owned()));
+            assert_eq!(sentence(&Error::Fault(fault)), expected);
+        };
+        check(&["no such thing"], "no such thing");
+        check(&["Is a directory (os error 21)", "cannot read a"], "cannot read a: Is a directory");
+        check(
+            &["Is a directory (os error 21)", "cannot read a: Is a directory (os error 21)"],
+            "cannot read a: Is a directory",
+        );
+        check(&["Error code 11: malformed", "malformed", "a is damaged"], "a is damaged: malformed");
     }
 
     #[test]

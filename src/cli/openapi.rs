@@ -1,7 +1,5 @@
 //! `satchel openapi`: the OpenAPI document.
 
-use std::io::Write;
-
 use crate::api;
 use crate::error::Result;
 
@@ -11,6 +9,5 @@ use crate::error::Result;
 /// A fault when stdout takes nothing.
 pub fn run() -> Result<()> {
     let text = serde_json::to_string_pretty(&api::document()).map_err(anyhow::Error::from)?;
-    writeln!(std::io::stdout(), "{text}").map_err(anyhow::Error::from)?;
-    Ok(())
+    super::say(text)
 }

@@ -1,15 +1,19 @@
 //! `satchel serve`: opens everything, listens, says where, and stops when told to.
 
+use std::future::pending;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use salvo::conn::Acceptor;
 use salvo::conn::tcp::TcpAcceptor;
-use salvo::fuse::FuseConfig;
+use salvo::conn::{Accepted, Acceptor, Holding};
+use salvo::fuse::{ArcFusePolicy, FuseConfig};
 use salvo::server::ServerHandle;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::api;
 use crate::app::App;
@@ -22,6 +26,8 @@ use crate::error::{Context, Error, Result};
 const KEYS_NOTICED_EVERY: Duration = Duration::from_secs(1);
 /// How often worthless rows are removed.
 const PURGE_EVERY: Duration = Duration::from_secs(3600);
+/// How long the door may take to close.
+const CLOSED_AFTER: Duration = Duration::from_secs(1);
 /// Longest request head, in bytes: request line and headers.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
@@ -39,7 +45,9 @@ pub fn run(config: Config) -> Result<()> {
     runtime.block_on(async {
         let stop = stop_signal()?;
         let server = Server::start(config, Clock::system()).await?;
-        server.announce();
+        if let Err(error) = server.announce() {
+            tracing::warn!("{error}");
+        }
         stop.await;
         server.stop().await
     })
@@ -52,6 +60,7 @@ pub struct Server {
     pub app: App,
     /// Where it listens.
     pub address: SocketAddr,
+    bell: Arc<Bell>,
     handle: ServerHandle,
     serving: JoinHandle<std::io::Result<()>>,
     housekeeping: JoinHandle<()>,
@@ -72,27 +81,30 @@ impl Server {
         let address = listener.local_addr().map_err(anyhow::Error::from)?;
         config.server.port = address.port();
         let app = App::open(config, clock)?;
-        let acceptor = TcpAcceptor::try_from(listener).map_err(anyhow::Error::from)?;
-        let (handle, serving) = serve(&app, acceptor);
+        let listener = TcpAcceptor::try_from(listener).map_err(anyhow::Error::from)?;
+        let bell = Arc::new(Bell::default());
+        let door =
+            Door { holdings: listener.holdings().to_vec(), listener: Some(listener), bell: bell.clone() };
+        let (handle, serving) = serve(&app, door);
         let housekeeping = tokio::spawn(keep_house(app.clone()));
-        Ok(Self { app, address, handle, serving, housekeeping })
+        Ok(Self { app, address, bell, handle, serving, housekeeping })
     }
 
     /// Says on stdout where it listens and what there is.
-    fn announce(&self) {
+    fn announce(&self) -> Result<()> {
         let config = &self.app.config;
         let url = format!("http://{}", self.address);
-        println!("Satchel {} listens on {url}", env!("CARGO_PKG_VERSION"));
+        let mut lines = vec![format!("Satchel {} listens on {url}", env!("CARGO_PKG_VERSION"))];
         if config.server.docs {
-            println!("  docs  {url}/scalar");
+            lines.push(format!("  docs  {url}/scalar"));
         }
-        println!("  data  {}", config.server.data.display());
-        match self.app.db.read(users::admins) {
-            Ok(admins) if admins.is_empty() => {
-                println!("  There is no administrator yet: satchel admin create --email you@example.org");
-            }
-            _ => {}
+        lines.push(format!("  data  {}", config.server.data.display()));
+        if self.app.db.read(users::admins)?.is_empty() {
+            lines.push(String::from(
+                "  There is no administrator yet: satchel admin create --email you@example.org",
+            ));
         }
+        crate::cli::say(lines.join("\n"))
     }
 
     /// Stops accepting, finishes what is in flight, writes what is queued, and closes the database.
@@ -102,6 +114,9 @@ impl Server {
     pub async fn stop(self) -> Result<()> {
         tracing::info!("stopping");
         let patience = Duration::from_secs(self.app.config.server.shutdown_seconds);
+        self.bell.close.notify_one();
+        // With as many connections as there may be nobody stands at the door: then it stays open, and nobody comes in.
+        let _ = timeout(CLOSED_AFTER, self.bell.closed.notified()).await;
         self.handle.stop_graceful(patience);
         self.housekeeping.abort();
         if let Ok(Err(error)) = self.serving.await {
@@ -111,6 +126,47 @@ impl Server {
         tokio::task::spawn_blocking(move || db.close()).await.map_err(anyhow::Error::from)??;
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// A listener that goes when it is told to. Salvo keeps its own until the last request in flight is answered, and as long
+/// the system takes connections that nobody will serve, instead of refusing them to clients who could go elsewhere.
+struct Door {
+    listener: Option<TcpAcceptor>,
+    holdings: Vec<Holding>,
+    bell: Arc<Bell>,
+}
+
+/// Tells a door to close, and that it is closed.
+#[derive(Debug, Default)]
+struct Bell {
+    close: Notify,
+    closed: Notify,
+}
+
+impl Acceptor for Door {
+    type Coupler = <TcpAcceptor as Acceptor>::Coupler;
+    type Stream = <TcpAcceptor as Acceptor>::Stream;
+
+    fn holdings(&self) -> &[Holding] {
+        &self.holdings
+    }
+
+    async fn accept(
+        &mut self,
+        fuse_policy: Option<ArcFusePolicy>,
+    ) -> std::io::Result<Accepted<Self::Coupler, Self::Stream>> {
+        if let Some(listener) = &mut self.listener {
+            tokio::select! {
+                // Whoever is there already is let in.
+                biased;
+                accepted = listener.accept(fuse_policy) => return accepted,
+                () = self.bell.close.notified() => {}
+            }
+            self.listener = None;
+            self.bell.closed.notify_one();
+        }
+        pending().await
     }
 }
 

@@ -163,7 +163,7 @@ fn keep(path: &Path, now: Timestamp) -> io::Result<Option<PathBuf>> {
     let kept = beside(path, "before-restore", now);
     let log = with_suffix(path, "-wal");
     // Opening and closing moves the log into the file. A damaged one may not let itself be opened: then its log is kept, too.
-    if let Ok(conn) = open::writer(path, None) {
+    if let Ok(conn) = open::writer(path, None, |_| Ok(())) {
         conn.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(())).ok();
         conn.close().ok();
     }

@@ -109,7 +109,7 @@ pub(super) fn schema(path: &Path, conn: &Connection) -> Result<u32> {
 }
 
 fn walk(path: &Path, clock: &Clock, limit: usize, direction: Direction) -> Result<Report> {
-    let mut conn = open::writer(path, None)?;
+    let mut conn = open::writer(path, None, |conn| recognise(path, conn).map(drop))?;
     // A table is rebuilt by dropping the old one, which must not take its children along. What is left is checked instead.
     conn.execute_batch("pragma foreign_keys = off").context("preparing the migrations")?;
     let mut report = Report::default();

@@ -85,8 +85,8 @@ impl Db {
     /// A fault whose outermost message is one sentence for a person: there is no file, it is no database or a
     /// damaged one, its schema is older (it names `satchel migrate up`) or newer than this binary's.
     pub fn open(options: &Options, clock: Clock) -> Result<Self> {
-        let conn = open::writer(&options.path, options.max_pages)?;
-        migrate::require_current(&options.path, &conn)?;
+        let look = |conn: &rusqlite::Connection| migrate::require_current(&options.path, conn);
+        let conn = open::writer(&options.path, options.max_pages, look)?;
         open::check_small(&options.path, &conn)?;
         let readers = Readers::open(options)?;
         let writer = Writer::start(conn, clock, options)?;

@@ -21,13 +21,19 @@ const STATEMENTS: usize = 256;
 /// by `satchel db verify`, and page by page when they are read.
 const SMALL: u64 = 1 << 20;
 
-/// The writer's connection.
+/// The writer's connection; `look` may refuse the file before anything in it is changed, were it only that the log
+/// is turned on in a database of another program.
 ///
 /// `synchronous = full` syncs the log at each commit: an answered write is on the disk. `secure_delete` overwrites what is
 /// deleted, so that an address somebody had removed is not left readable in a free page, for about a tenth of a write's time.
 /// The log is moved into the file at 16 MiB, and cut back to 64 MiB when a long read has let it grow.
-pub(super) fn writer(path: &Path, max_pages: Option<u32>) -> Result<Connection> {
+pub(super) fn writer(
+    path: &Path,
+    max_pages: Option<u32>,
+    look: impl FnOnce(&Connection) -> Result<()>,
+) -> Result<Connection> {
     let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    look(&conn)?;
     prepare_writer(&conn, max_pages).map_err(|error| explain(path, error))?;
     Ok(conn)
 }
@@ -139,9 +145,11 @@ pub(super) fn explain(path: &Path, error: rusqlite::Error) -> Error {
     let path_shown = path.display();
     let sentence = match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt) => return damaged(path, &error.to_string()),
-        Some(ErrorCode::NotADatabase) => format!(
-            "{path_shown} is not a database: name another file, or bring a backup back with `satchel db restore FILE`"
-        ),
+        Some(ErrorCode::NotADatabase) => {
+            return Error::fault(format!(
+                "{path_shown} is not a database: name another file, or bring a backup back with `satchel db restore FILE`"
+            ));
+        }
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
             format!(
                 "cannot open the database {path_shown}: this user may not write the file or its directory"

@@ -2,9 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod architecture;
+mod binary;
 mod bookshelf;
+mod cli;
 mod config;
 mod contract;
+mod crash;
 mod house;
 mod migrations;
 mod openapi;

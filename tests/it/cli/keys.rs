@@ -1,0 +1,102 @@
+//! `satchel keys`: the signing keys beside a running server.
+
+use crate::binary::{Place, Serving};
+use crate::house::PASSWORD;
+
+/// The ids that `keys list` shows with what each does, newest first.
+async fn list(place: &Place) -> Vec<(String, String)> {
+    let ended = place.run(&["keys", "list"]).await;
+    let key = |line: &str| {
+        let columns: Vec<_> = line.split("  ").collect();
+        (columns[0].to_owned(), columns[2].split(" until ").next().unwrap().to_owned())
+    };
+    ended.done().lines().map(key).collect()
+}
+
+/// The ids that the server publishes, newest first.
+async fn published(serving: &Serving) -> Vec<String> {
+    let set = serving.get("/.well-known/jwks.json").await;
+    set.body["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn rotate(place: &Place) -> String {
+    let rotated = place.run(&["keys", "rotate"]).await;
+    rotated.done().strip_suffix(" signs from now on\n").expect("it says what signs").to_owned()
+}
+
+#[tokio::test]
+async fn a_servers_key_is_the_one_that_is_listed_and_published() {
+    let place = Place::new();
+    let serving = place.serve().await;
+    let keys = list(&place).await;
+    assert_eq!(keys.len(), 1);
+    assert_eq!(keys[0].1, "signs and verifies");
+    assert_eq!(published(&serving).await, [keys[0].0.clone()]);
+}
+
+#[tokio::test]
+async fn a_rotation_keeps_old_tokens_good_and_signs_new_ones_with_the_new_key() {
+    let place = Place::new();
+    let serving = place.serve().await;
+    let before = serving.guest("ada").await;
+    let old = published(&serving).await.remove(0);
+
+    let new = rotate(&place).await;
+    assert_eq!(published(&serving).await, [new.clone(), old.clone()]);
+    let state = |kid: &String, state: &str| (kid.clone(), String::from(state));
+    assert_eq!(list(&place).await, [state(&new, "signs and verifies"), state(&old, "retired, verifies")]);
+    assert_eq!(serving.own_profile(&before).await, 200);
+    let after = serving.sign_in(&before.email, PASSWORD).await;
+    assert_eq!(serving.own_profile(&after).await, 200);
+
+    let gone = place.run(&["keys", "retire", "--now", &old]).await;
+    assert_eq!(gone.done(), format!("{old} is gone\n"));
+    assert_eq!(published(&serving).await, std::slice::from_ref(&new));
+    assert_eq!(serving.own_profile(&before).await, 401, "signed by the old key");
+    assert_eq!(serving.own_profile(&after).await, 200, "signed by the new key");
+
+    assert_eq!(serving.stop().await.code, Some(0));
+    let serving = place.serve().await;
+    assert_eq!(published(&serving).await, [new]);
+    assert_eq!(serving.own_profile(&before).await, 401);
+    assert_eq!(serving.own_profile(&after).await, 200);
+}
+
+#[tokio::test]
+async fn keys_that_cannot_be_retired_are_told() {
+    let place = Place::new();
+    let serving = place.serve().await;
+    let kid = published(&serving).await.remove(0);
+    for now in [&["--now"][..], &[]] {
+        let ended = place.run(&[&["keys", "retire", &kid], now].concat()).await;
+        ended.refuses(&format!("{kid} is the key that signs: run `satchel keys rotate` first"));
+        let ended = place.run(&[&["keys", "retire", "nothing"], now].concat()).await;
+        ended.refuses("there is no key \"nothing\" in ./data/keys: `satchel keys list` shows them");
+    }
+    rotate(&place).await;
+    let ended = place.run(&["keys", "retire", &kid]).await;
+    let expected = format!("satchel: {kid} is retired already and verifies until 20");
+    assert!(ended.stderr.starts_with(&expected), "{}", ended.stderr);
+    assert!(ended.stderr.ends_with(": `--now` removes it\n"), "{}", ended.stderr);
+    assert_eq!(published(&serving).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_rotation_before_the_first_start_leaves_a_ring_that_signs() {
+    let place = Place::new();
+    let kid = rotate(&place).await;
+    let serving = place.serve().await;
+    assert_eq!(published(&serving).await[0], kid);
+    serving.guest("ada").await;
+}
+
+#[tokio::test]
+async fn a_damaged_key_beside_a_server_is_told_and_the_server_goes_on() {
+    let place = Place::new();
+    let serving = place.serve().await;
+    let ada = serving.guest("ada").await;
+    place.write("data/keys/mine.pem", "secret");
+    let ended = place.run(&["keys", "list"]).await;
+    ended.refuses("./data/keys/mine.pem does not have the name of a key: move it elsewhere");
+    assert_eq!(serving.own_profile(&ada).await, 200);
+}

@@ -1,0 +1,9 @@
+//! The command line: the real binary, what it does, what it says, and how it ends.
+
+mod files;
+mod keys;
+mod people;
+mod refused;
+mod schema;
+mod serve;
+mod words;
