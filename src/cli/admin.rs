@@ -10,7 +10,8 @@ use crate::config::{Config, Environment};
 use crate::db::{Db, DirLock, migrate};
 use crate::domain::auth::passwords::{Hasher, Password, Weakness, weakness};
 use crate::domain::auth::{Admin, hasher_settings};
-use crate::domain::users::{self, Email, NewUser, Patch, Role, User};
+use crate::domain::emails::Email;
+use crate::domain::users::{self, NewUser, Patch, Role, User};
 use crate::error::{Error, Result};
 
 /// A running server has noticed a change after this long.

@@ -2,4 +2,5 @@
 
 pub mod auth;
 pub mod books;
+pub mod emails;
 pub mod users;

@@ -19,7 +19,8 @@ use serde_json::{Map, Value, json};
 
 use super::answer::Failure;
 use super::extract::{app_of, ask_again};
-use super::validate::{Broken, EmailAddress, Invalid, Loc, Rule, echo, hide, is_secret};
+use super::rules::{EmailAddress, Rule};
+use super::validate::{Broken, Invalid, Loc, echo, hide, is_secret};
 use crate::error::{Refusal, Result};
 
 /// A wire type that is read field by field. The OpenAPI document knows it by the name of the type.

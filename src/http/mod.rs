@@ -6,4 +6,5 @@ pub mod extract;
 pub mod hoops;
 pub mod input;
 pub mod resource;
+pub mod rules;
 pub mod validate;

@@ -101,7 +101,6 @@ const LONG: &[(&str, &str)] = &[
     ("src/domain/auth/keys.rs", "the life of a key file, and the tests that interrupt it"),
     ("src/domain/auth/passwords.rs", "one pool of threads, and the tests that flood it"),
     ("src/domain/auth/tokens.rs", "one form of token, and the tests of everything that is not it"),
-    ("src/domain/users.rs", "one table: what a user is and all that may be done to one"),
 ];
 
 /// A source file: where it lies, from the root of the repository, and what is in it.

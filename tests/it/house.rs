@@ -23,7 +23,7 @@ pub const PASSWORD: &str = "correct horse battery staple";
 
 /// A server with its data directory. It stops when it is dropped with its runtime.
 pub struct House {
-    pub dir: TempDir,
+    _dir: TempDir,
     pub clock: Clock,
     pub config: Config,
     pub server: Server,
@@ -68,7 +68,7 @@ impl House {
         let server = Server::start(config.clone(), clock.clone()).await.unwrap();
         let client =
             Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap();
-        Self { dir, clock, config, server, client }
+        Self { _dir: dir, clock, config, server, client }
     }
 
     /// Stops the server and starts another on the same data.

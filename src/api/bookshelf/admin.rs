@@ -13,7 +13,7 @@ use crate::domain::auth::{Admin, Caller};
 use crate::domain::users::{self, NewUser, Patch, Role};
 use crate::http::answer::{Created, Done, Failure, Message};
 use crate::http::input::{Fields, Input, Json, Path, Query, Valid};
-use crate::http::validate::{Flag, one_of};
+use crate::http::rules::{Flag, one_of};
 
 /// What an administrator makes a user of.
 #[derive(Debug)]

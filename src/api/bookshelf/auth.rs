@@ -9,11 +9,12 @@ use super::users::{ShowUser, add, refuse_own_name};
 use crate::app::App;
 use crate::domain::auth::passwords::Password;
 use crate::domain::auth::{Caller, SignIn, Tokens, sessions};
-use crate::domain::users::{Email, NewUser, Role};
+use crate::domain::emails::Email;
+use crate::domain::users::{NewUser, Role};
 use crate::http::answer::{Created, Done, Failure, Message};
 use crate::http::extract::Address;
 use crate::http::input::{Fields, Form, Input, Json, Valid};
-use crate::http::validate::{GivenPassword, NewPassword, Rule, Token, text, username};
+use crate::http::rules::{GivenPassword, NewPassword, Rule, Token, text, username};
 
 pub const LOGGED_OUT: &str = "Successfully logged out";
 pub const LOGGED_OUT_EVERYWHERE: &str = "Successfully logged out from all devices";

@@ -13,7 +13,7 @@ use crate::domain::auth::Caller;
 use crate::domain::books::{self, Book, NewBook, Patch, Shelf};
 use crate::http::answer::{Created, Done, Failure, NoContent, Page};
 use crate::http::input::{Fields, Input, Json, Path, Query, Valid};
-use crate::http::validate::{CalendarDate, UuidText, integer, text};
+use crate::http::rules::{CalendarDate, UuidText, integer, text};
 
 /// A book.
 #[derive(Debug, Serialize, ToSchema)]

@@ -12,7 +12,7 @@ use super::Api;
 use crate::error::{Act, Refusal, UserKey};
 use crate::http::answer::{Message, Page, Voice, Words};
 use crate::http::resource::at;
-use crate::http::validate::Cursor;
+use crate::http::rules::Cursor;
 
 /// The API as the table of APIs lists it.
 pub static API: Api = Api {
@@ -85,7 +85,8 @@ fn routes() -> Vec<Router> {
                 .into(),
         );
     // A request tries the branches one after the other: the busiest stand first, and no branch repeats another.
-    let api = Router::with_path("api/v1.0").push(books).push(users).push(auth).push(admin("admin/users", "/"));
+    let api =
+        Router::with_path("api/v1.0").push(books).push(users).push(auth).push(admin("admin/users", "/"));
     vec![api]
 }
 

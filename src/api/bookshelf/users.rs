@@ -10,14 +10,14 @@ use crate::app::App;
 use crate::domain::auth::Caller;
 use crate::domain::auth::passwords::{Password, Weakness, weakness};
 use crate::domain::books::{self, Book, Shelf};
-use crate::domain::users::{self, Email, NewUser, Patch, Role, User};
+use crate::domain::emails::Email;
+use crate::domain::users::{self, NewUser, Patch, Role, User};
 use crate::error::Result;
 use crate::http::answer::{Done, Failure, Message, Page};
 use crate::http::extract::{Address, Visitor};
 use crate::http::input::{Fields, Input, Json, Path, Query, Valid};
-use crate::http::validate::{
-    Broken, Cursor, Flag, GivenPassword, NewPassword, Rule, UuidText, integer, text, username,
-};
+use crate::http::rules::{Cursor, Flag, GivenPassword, NewPassword, Rule, UuidText, integer, text, username};
+use crate::http::validate::Broken;
 
 /// Most books shown with their owner; `/books/my-books` has them all, page by page.
 const BOOKS_SHOWN_MAX: i64 = 1000;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use satchel::domain::auth::proofs::{self, Purpose};
-use satchel::domain::users::{self, Email, Patch, User};
+use satchel::domain::emails::Email;
+use satchel::domain::users::{self, Patch, User};
 use satchel::error::{Error, Refusal, Result};
 
 use super::{bytes_of_the_database, change_password, contains, look_up, me, patch, refresh};
