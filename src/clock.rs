@@ -57,10 +57,27 @@ impl Timestamp {
 
     /// `2026-11-21T05:06:39.560803Z`: RFC 3339 in UTC with microseconds.
     pub fn utc(self) -> String {
-        match jiff::Timestamp::from_microsecond(self.0) {
-            Ok(at) => format!("{at:.6}"),
-            Err(_) => String::from("1970-01-01T00:00:00.000000Z"),
+        let at = jiff::Timestamp::from_microsecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        let at = jiff::tz::Offset::UTC.to_datetime(at);
+        let micros = u32::try_from(self.0.rem_euclid(1_000_000)).expect("a second has a million of them");
+        let mut text = String::with_capacity("2026-11-21T05:06:39.560803Z".len());
+        // A page of a list has many of these: the digits are written without a formatter.
+        for (value, digits, end) in [
+            (u32::from(at.year().unsigned_abs()), 4, '-'),
+            (u32::from(at.month().unsigned_abs()), 2, '-'),
+            (u32::from(at.day().unsigned_abs()), 2, 'T'),
+            (u32::from(at.hour().unsigned_abs()), 2, ':'),
+            (u32::from(at.minute().unsigned_abs()), 2, ':'),
+            (u32::from(at.second().unsigned_abs()), 2, '.'),
+            (micros, 6, 'Z'),
+        ] {
+            for place in (0..digits).rev() {
+                let digit = value / 10_u32.pow(place) % 10;
+                text.push(char::from_digit(digit, 10).expect("it is below ten"));
+            }
+            text.push(end);
         }
+        text
     }
 }
 

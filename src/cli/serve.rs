@@ -19,6 +19,7 @@ use crate::api;
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::db::DirLock;
 use crate::domain::users;
 use crate::error::{Context, Error, Result};
 
@@ -73,9 +74,7 @@ impl Server {
     /// A fault of one sentence: the directory, the database, a key or the port cannot be had.
     pub async fn start(mut config: Config, clock: Clock) -> Result<Self> {
         let wanted = SocketAddr::new(config.server.host, config.server.port);
-        let listener = TcpListener::bind(wanted).await.map_err(|error| {
-            Error::fault(format!("cannot listen on {wanted}: {}", crate::cli::reason(&error)))
-        })?;
+        let listener = TcpListener::bind(wanted).await.map_err(|error| not_bound(&config, wanted, &error))?;
         // Linux hands it on to accepted connections: no answer waits for the client's acknowledgement.
         rustix::net::sockopt::set_tcp_nodelay(&listener, true).map_err(anyhow::Error::from)?;
         let address = listener.local_addr().map_err(anyhow::Error::from)?;
@@ -127,6 +126,18 @@ impl Server {
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// Why the port cannot be had. When the same directory is served already, that is the reason, and its words say
+/// by whom.
+fn not_bound(config: &Config, wanted: SocketAddr, error: &std::io::Error) -> Error {
+    let data = &config.server.data;
+    if DirLock::held(data)
+        && let Err(held) = DirLock::acquire(data, "satchel serve")
+    {
+        return held;
+    }
+    Error::fault(format!("cannot listen on {wanted}: {}", crate::cli::reason(error)))
 }
 
 /// A listener that goes when it is told to. Salvo keeps its own until the last request in flight is answered, and as long

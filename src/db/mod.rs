@@ -63,6 +63,9 @@ pub enum Change<'a> {
     Foreign,
 }
 
+/// A page of so many rows takes some 100 µs, no longer than a request may keep its thread.
+const INLINE_ROWS_MAX: i64 = 100;
+
 /// An open database. Clones share it; the last one that goes closes it.
 #[derive(Clone)]
 pub struct Db(Arc<Inner>);
@@ -111,6 +114,19 @@ impl Db {
         f: impl FnOnce(&Read<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         self.0.readers.scan(f).await
+    }
+
+    /// Reads a page of at most `rows` rows: a short one inline, which is quicker than the hand-over to a reader
+    /// thread, a long one there.
+    ///
+    /// # Errors
+    /// Those of [`Db::read`] and [`Db::scan`].
+    pub async fn page<T: Send + 'static>(
+        &self,
+        rows: i64,
+        f: impl FnOnce(&Read<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        if rows <= INLINE_ROWS_MAX { self.read(f) } else { self.scan(f).await }
     }
 
     /// Writes, on the writer thread. It answers after the commit that holds the job is on the disk; the job is

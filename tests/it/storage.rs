@@ -9,7 +9,7 @@ use std::task::{Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, StatementStatus};
 use satchel::clock::{Clock, Timestamp};
 use satchel::db::{Broken, Change, Db, DirLock, Options, Read, Write, broken, migrate};
 use satchel::error::{Error, Refusal, Result};
@@ -506,4 +506,20 @@ fn a_data_directory_that_cannot_be_made_is_told_in_one_sentence() {
         other => panic!("{other:?}"),
     };
     assert!(text.starts_with(&format!("cannot make the data directory {}/data: ", file.display())), "{text}");
+}
+
+#[test]
+fn a_statement_is_prepared_once_whatever_is_bound_to_its_limit() {
+    let store = store();
+    let prepared_again = |limit: i64| {
+        let counted = store.db.read(|db| {
+            let mut statement = db.prepare("select id from notes where id < ?1 order by id desc limit ?2")?;
+            statement.query_map([limit * 10, limit], |_| Ok(()))?.count();
+            Ok(statement.get_status(StatementStatus::RePrepare))
+        });
+        counted.unwrap()
+    };
+    for limit in [1, 20, 100] {
+        assert_eq!(prepared_again(limit), 0, "with a limit of {limit}");
+    }
 }

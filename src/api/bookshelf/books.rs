@@ -143,7 +143,8 @@ pub async fn list_own_books(
 }
 
 async fn list(app: &App, shelf: Shelf, page: PageQuery) -> Result<Page<BookOut>, Failure> {
-    let found = app.db.scan(move |db| books::list(db, shelf, page.cursor, page.limit + 1)).await?;
+    let found =
+        app.db.page(page.limit, move |db| books::list(db, shelf, page.cursor, page.limit + 1)).await?;
     Ok(super::page(found, page.limit, |book| book.id, BookOut::from))
 }
 

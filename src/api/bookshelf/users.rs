@@ -269,7 +269,7 @@ pub async fn list_users(
 ) -> Result<Page<ShowUser>, Failure> {
     let Query(page) = input.0;
     users::refuse_browsing(app.config.users.directory, visitor.0.as_ref())?;
-    let found = app.db.scan(move |db| users::list(db, page.cursor, page.limit + 1)).await?;
+    let found = app.db.page(page.limit, move |db| users::list(db, page.cursor, page.limit + 1)).await?;
     Ok(super::page(found, page.limit, |user| user.id.0, |user| ShowUser::to(&visitor, user)))
 }
 
