@@ -4,3 +4,40 @@ pub mod auth;
 pub mod books;
 pub mod emails;
 pub mod users;
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use crate::clock::Clock;
+    use crate::db::{Db, Options, migrate};
+
+    /// How SQLite would run a statement on the schema of this binary.
+    fn plan(sql: &str) -> Vec<String> {
+        let dir = TempDir::new().unwrap();
+        let options = Options::new(dir.path().join("satchel.db"));
+        migrate::up(&options.path, &Clock::system(), None).unwrap();
+        let db = Db::open(&options, Clock::system()).unwrap();
+        // The plan does not depend on what is bound, so nothing is.
+        db.read(|db| {
+            let mut statement = db.prepare(&format!("explain query plan {sql}"))?;
+            Ok(statement.raw_query().mapped(|row| row.get(3)).collect::<Result<_, _>>()?)
+        })
+        .unwrap()
+    }
+
+    /// Fails unless every step of the statement looks something up, in the order it is asked for.
+    pub fn refuse_scan(sql: &str) {
+        for step in plan(sql) {
+            assert!(step.starts_with("SEARCH "), "{sql}: {step}");
+        }
+    }
+
+    #[test]
+    fn a_scan_and_a_sort_are_seen() {
+        for sql in ["select title from books", "select title from books where id > 1 order by title"] {
+            let seen = std::panic::catch_unwind(|| refuse_scan(sql));
+            assert!(seen.is_err(), "{sql}");
+        }
+    }
+}

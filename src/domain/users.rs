@@ -288,14 +288,15 @@ pub fn refuse_browsing(directory: Directory, caller: Option<&Caller>) -> Result<
     }
 }
 
+const LIST: &str = concatcp!(
+    "select ",
+    User::COLUMNS,
+    " from users where id < :before and deleted_at is null order by id desc limit :limit"
+);
+
 /// A page of the users, newest first: those with a number below `before`, at most `limit`.
 pub fn list(db: &Read, before: Option<i64>, limit: i64) -> Result<Vec<User>> {
-    let sql = concatcp!(
-        "select ",
-        User::COLUMNS,
-        " from users where id < :before and deleted_at is null order by id desc limit :limit"
-    );
-    db.all(sql, named_params! { ":before": before.unwrap_or(i64::MAX), ":limit": limit }, User::from_row)
+    db.all(LIST, named_params! { ":before": before.unwrap_or(i64::MAX), ":limit": limit }, User::from_row)
 }
 
 /// Every administrator, oldest first.
@@ -465,5 +466,16 @@ fn refuse_last_admin(db: &Read, user: &User) -> Result<()> {
     match db.one(sql, named_params! { ":id": user.id }, |_| Ok(()))? {
         Some(()) => Ok(()),
         None => Err(Refusal::LastAdmin.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::tests::refuse_scan;
+
+    #[test]
+    fn a_page_of_the_users_costs_the_same_wherever_it_lies() {
+        refuse_scan(LIST);
     }
 }
