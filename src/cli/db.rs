@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use crate::app::database_options;
 use crate::cli::{DbCommand, confirm, say};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::db::DirLock;
-use crate::db::backup;
+use crate::db::{Db, DirLock, backup, migrate};
+use crate::domain::auth::sessions;
 use crate::error::{Error, Result};
 
 /// Does what is asked of the database as a whole.
@@ -27,6 +28,10 @@ pub fn run(config: &Config, command: DbCommand) -> Result<()> {
             confirm(yes, &format!("Put {} in the place of {}?", file.display(), path.display()))?;
             let kept = backup::restore(&file, &path, &Clock::system())?;
             say(format_args!("restored  {}", path.display()))?;
+            end_sessions(config)?;
+            say(format_args!(
+                "every session has ended: the copy knows nothing of log-outs since it was made"
+            ))?;
             if let Some(kept) = kept {
                 say(format_args!("the former database is  {}", kept.display()))?;
             }
@@ -48,6 +53,17 @@ pub fn run(config: &Config, command: DbCommand) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Ends what a restored database takes for living sessions.
+fn end_sessions(config: &Config) -> Result<()> {
+    let clock = Clock::system();
+    if config.db.migrate_on_start {
+        migrate::up(&config.database(), &clock, None)?;
+    }
+    let db = Db::open(&database_options(config), clock)?;
+    db.write_blocking(sessions::end_everybodys)?;
+    db.close()
 }
 
 fn verify(path: &Path) -> Result<()> {

@@ -167,10 +167,10 @@ pub enum KeysCommand {
     /// Lists the keys and says what each is good for
     #[command(after_help = "Example:\n  satchel keys list")]
     List,
-    /// Makes a new key, which signs from now on; the old ones still verify
+    /// Makes a new key, which signs from now on; the old one is retired and verifies until its last token has expired
     #[command(after_help = "Example:\n  satchel keys rotate")]
     Rotate,
-    /// Ends a key: it verifies until its last token has expired
+    /// Retires a key that a broken-off rotation left verifying, or with --now ends any but the signing one
     #[command(
         after_help = "Examples:\n  satchel keys retire 7mQzP3gTn0Jv0mR5mW2cYH9xk1d4uE6sLbB8aVfXo_Q\n  satchel keys retire --now 7mQzP3gTn0Jv0mR5mW2cYH9xk1d4uE6sLbB8aVfXo_Q\n\n`satchel keys list` shows the ids."
     )]

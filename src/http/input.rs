@@ -422,6 +422,8 @@ fn json_object(headers: &HeaderMap, body: &[u8], faults: &mut Vec<Invalid>) -> O
         match serde_json::from_slice(body) {
             Ok(Value::Object(values)) => return Some(values),
             Ok(Value::Null) => (Broken::missing(), None, Value::Null),
+            // A text alone may be a token that was sent without its field.
+            Ok(text @ Value::String(_)) => (Broken::not_an_object(), None, hide(&text)),
             Ok(other) => (Broken::not_an_object(), None, echo(&other)),
             Err(error) => {
                 (Broken::not_json(json_fault(&error.to_string())), Some(offset_of(body, &error)), json!({}))

@@ -177,6 +177,16 @@ pub fn end_all(db: &Write, user: UserId) -> Result<()> {
     Ok(())
 }
 
+/// Ends every session of everybody: a restored database does not know which ones were ended since its backup.
+pub fn end_everybodys(db: &Write) -> Result<()> {
+    db.execute("update users set epoch = epoch + 1", [])?;
+    db.execute(
+        "update sessions set ended_at = :now where ended_at is null",
+        named_params! { ":now": db.now },
+    )?;
+    Ok(())
+}
+
 /// Has whatever is remembered of a user looked up again once this transaction is on the disk.
 pub fn forget(db: &Write, user: Uuid) {
     db.announce(known::key_of(user));

@@ -87,6 +87,7 @@ async fn a_restore_brings_back_what_was_and_keeps_what_is() {
     place.run(&["db", "backup", "copy.db"]).await.done();
     let made = answer(serving.by(&ada, "POST", "/api/v1.0/books/").json(&book("Later"))).await;
     assert_eq!(made.status, 201);
+    assert_eq!(answer(serving.by(&ada, "POST", "/api/v1.0/auth/logout")).await.status, 200);
 
     let ended = place.run(&["db", "restore", "copy.db", "--yes"]).await;
     let holder = serving.id();
@@ -101,8 +102,10 @@ async fn a_restore_brings_back_what_was_and_keeps_what_is() {
     assert_eq!(books(&place.database()), 0);
     assert_eq!(books(&place.path(kept)), 1);
     let serving = place.serve().await;
-    assert_eq!(serving.own_profile(&ada).await, 200);
+    assert_eq!(serving.own_profile(&ada).await, 401, "a log-out after the backup holds");
     assert_eq!(serving.own_profile(&early).await, 401, "a backup keeps what was revoked");
+    let again = serving.sign_in(ADA, PASSWORD).await;
+    assert_eq!(serving.own_profile(&again).await, 200);
 }
 
 #[tokio::test]

@@ -108,9 +108,12 @@ async fn no_body_and_null_are_missing_and_what_is_no_object_is_told_so() {
         post(&house, &ada, body).await.is(422, missing.clone());
     }
     answer(house.by(&ada, "POST", "/api/v1.0/books")).await.is(422, missing);
-    for body in [json!([]), json!([book("Dune")]), json!("Dune"), json!(12), json!(1.5), json!(true)] {
+    // A text alone may be a token that was sent without its field.
+    let hidden = (json!("Dune"), json!("**********"));
+    let shown = [json!([]), json!([book("Dune")]), json!(12), json!(1.5), json!(true)];
+    for (body, input) in shown.into_iter().map(|body| (body.clone(), body)).chain([hidden]) {
         let entry = json!({
-            "type": "model_attributes_type", "loc": ["body"], "input": body,
+            "type": "model_attributes_type", "loc": ["body"], "input": input,
             "msg": "Input should be a valid dictionary or object to extract fields from",
         });
         post(&house, &ada, body.to_string()).await.is(422, json!({ "detail": [entry] }));
