@@ -108,19 +108,6 @@ impl<'c> Write<'c> {
         self.prepare(sql)?.query_one(params, f)
     }
 
-    /// Runs an `insert`, `update` or `delete … returning` of any number of rows, in no particular order.
-    ///
-    /// # Errors
-    /// SQLite's, broken constraints among them.
-    pub fn returning_all<T>(
-        &self,
-        sql: &str,
-        params: impl Params,
-        f: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> rusqlite::Result<Vec<T>> {
-        self.prepare(sql)?.query_map(params, f)?.collect()
-    }
-
     /// Tells the listener of changes about `key` once this job is committed; never, when it is not.
     pub fn announce(&self, key: i64) {
         self.announced.borrow_mut().push(key);

@@ -5,7 +5,6 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::passwords::{Password, Verdict, Weakness, weakness};
 use super::sessions::{self, Rotation, Session};
@@ -82,7 +81,7 @@ impl Auth {
         if given.typ != Kind::Refresh {
             return Err(Refusal::RefreshWrongKind.into());
         }
-        let grace = Duration::from_secs(self.settings.refresh_reuse_seconds);
+        let grace = self.settings.refresh_reuse();
         let require_confirmed = self.settings.require_confirmed_email;
         let rotation = db
             .write(move |db| sessions::rotate(db, &given, lifetimes.session(), grace, require_confirmed))
@@ -98,7 +97,7 @@ impl Auth {
 
     /// Changes the caller's password, given the present one. Every token of the user dies, this one included.
     ///
-    /// `fit` says what is wrong with the new password, knowing whose it is to be.
+    /// `unfit` says what is wrong with the new password, knowing whose it is to be.
     pub async fn change_password<E: From<Error>>(
         self: &Arc<Self>,
         db: &Db,
