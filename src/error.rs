@@ -20,15 +20,21 @@ pub enum Error {
 /// How somebody named a user that is not there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UserKey {
+    /// By the number.
+    Id(i64),
     /// By the public id.
     Uuid(Uuid),
     /// By the e-mail address, as it was sent.
     Email(String),
 }
 
-/// What somebody wanted to do to a thing that is not theirs.
+/// What somebody wanted to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
+    /// To make a thing.
+    Create,
+    /// To see it.
+    Read,
     /// To change it.
     Update,
     /// To remove it.
@@ -44,6 +50,8 @@ pub enum Refusal {
     TokenInvalid,
     /// An access token came, and its time is over.
     TokenExpired,
+    /// An access token came, and an administrator, or he himself, deactivated the user.
+    TokenOfInactive,
     /// The user does not exist, or the password is another.
     WrongCredentials,
     /// The password is right, but an administrator deactivated the user.
@@ -72,10 +80,10 @@ pub enum Refusal {
     OwnBlock,
     /// The present password was given wrongly.
     WrongPassword,
-    /// Another user has this e-mail address.
-    EmailTaken,
+    /// Another user has this e-mail address: a new user is to have it, or one that changes.
+    EmailTaken(Act, String),
     /// Another user has this username.
-    UsernameTaken,
+    UsernameTaken(String),
     /// There is no such user.
     UserNotFound(UserKey),
     /// The user is somebody else.
@@ -84,6 +92,14 @@ pub enum Refusal {
     BookNotFound(Uuid),
     /// The book is somebody else's.
     NotYourBook(Act),
+    /// There is no such item.
+    ItemNotFound(Act, Uuid),
+    /// The item is somebody else's.
+    NotYourItem(Act),
+    /// There is no such todo.
+    TodoNotFound(i64),
+    /// The todo is somebody else's.
+    NotYourTodo(Act),
     /// No route has this path.
     NoSuchPath,
     /// The route has other methods.

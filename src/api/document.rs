@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 
 use super::{APIS, Api, EXAMPLE_ID, EXAMPLE_WAIT, TAG_HOUSE, api_router};
 use crate::error::Refusal;
-use crate::http::answer::{HOUSE, INTERNAL_ERROR, Words};
+use crate::http::answer::{HOUSE, INTERNAL_ERROR, No, Voice, Why, Words};
+use crate::http::validate::Invalid;
 
 /// What stands at the top of the docs page, before and after the list of APIs.
 const DESCRIPTION: [&str; 2] = [
@@ -163,6 +164,9 @@ fn add_components(components: &mut Value) {
             "type": "missing", "loc": ["body", "title"], "msg": "Field required", "input": {},
         }] }],
     });
+    for (api, schema) in APIS.iter().filter_map(|api| Some((api, api.error_schema?()))) {
+        components["schemas"][error_name(api)] = schema;
+    }
     components["headers"] = headers();
 }
 
@@ -204,11 +208,12 @@ fn complete(paths: &mut Map<String, Value>, schemas: &Value) {
                 operation["responses"]["200"]["content"]["application/json"]["example"] = json!(message);
             }
             add_examples(operation, schemas);
+            let envelope = Envelope::of(api);
+            envelope.wrap_invalid(operation);
             for refusal in refusals(api, &id, method, operation) {
-                let voice = api.map_or(&HOUSE, |api| &api.voice);
-                add_refusal(operation, voice.say(&refusal));
+                envelope.add_refusal(operation, envelope.voice.say(&refusal));
             }
-            add_refusal(operation, (StatusCode::INTERNAL_SERVER_ERROR, INTERNAL_ERROR.into()));
+            envelope.add_refusal(operation, (StatusCode::INTERNAL_SERVER_ERROR, INTERNAL_ERROR.into()));
             add_headers(operation);
             if is_alias {
                 aliases.push((path.clone(), method.clone(), id));
@@ -242,11 +247,14 @@ fn example(schema: &Value, schemas: &Value) -> Option<Value> {
     if let Some(items) = schema.get("items") {
         return example(items, schemas).map(|item| json!([item]));
     }
+    if let Some(entries) = schema.get("additionalProperties") {
+        return example(entries, schemas).map(|entry| json!({ EXAMPLE_ID.to_string(): entry }));
+    }
     let name = schema["$ref"].as_str()?.rsplit('/').next()?;
     schemas[name]["examples"].get(0).cloned()
 }
 
-fn refusals(api: Option<&Api>, id: &str, method: &str, operation: &Value) -> Vec<Refusal> {
+fn refusals(api: Option<&'static Api>, id: &str, method: &str, operation: &Value) -> Vec<Refusal> {
     let Some(api) = api else { return Vec::new() };
     let mut refusals = (api.refusals)(id);
     if operation["security"] == json!([{ "bearer": [] }]) {
@@ -262,22 +270,71 @@ fn refusals(api: Option<&Api>, id: &str, method: &str, operation: &Value) -> Vec
     refusals
 }
 
-fn add_refusal(operation: &mut Value, (status, sentence): Words) {
-    let response = &mut operation["responses"][status.as_str()];
-    if response.is_null() {
-        *response = json!({
-            "description": what(status),
-            "content": { "application/json": {
-                "schema": { "$ref": "#/components/schemas/Refusal" }, "examples": {},
-            } },
-        });
+/// How the answers of an API look that say no.
+struct Envelope {
+    voice: &'static Voice,
+    refusal: String,
+    invalid: String,
+}
+
+impl Envelope {
+    fn of(api: Option<&'static Api>) -> Self {
+        let own = api.filter(|api| api.error_schema.is_some()).map(error_name);
+        Self {
+            voice: api.map_or(&HOUSE, |api| &api.voice),
+            refusal: own.clone().unwrap_or_else(|| "Refusal".into()),
+            invalid: own.unwrap_or_else(|| "Invalid".into()),
+        }
     }
-    let content = &mut response["content"]["application/json"];
-    // A name of an example takes letters, digits, dots, hyphens and underscores.
-    let name = sentence.split(' ').take(6).collect::<Vec<_>>().join("_");
-    let name: String =
-        name.chars().filter(|letter| letter.is_ascii_alphanumeric() || *letter == '_').collect();
-    content["examples"][name] = json!({ "summary": sentence, "value": { "detail": sentence } });
+
+    fn example(&self, status: StatusCode, why: Why<'_>) -> Value {
+        let no = No { status, why, request_id: &EXAMPLE_ID.to_string() };
+        serde_json::from_slice(&(self.voice.envelope)(&no)).expect("an envelope is JSON")
+    }
+
+    /// Wraps the faults that `Valid` gave as an example.
+    fn wrap_invalid(&self, operation: &mut Value) {
+        let Some(content) = operation.pointer_mut("/responses/422/content/application~1json") else { return };
+        let faults = content["example"]["detail"].take();
+        let faults: Vec<Invalid> = serde_json::from_value(faults).expect("the example has its entries");
+        content["schema"] = reference(&self.invalid);
+        content["example"] = self.example(StatusCode::UNPROCESSABLE_ENTITY, Why::Invalid(&faults));
+    }
+
+    fn add_refusal(&self, operation: &mut Value, (status, sentence): Words) {
+        let response = &mut operation["responses"][status.as_str()];
+        if response.is_null() {
+            *response = json!({
+                "description": what(status),
+                "content": { "application/json": { "schema": reference(&self.refusal), "examples": {} } },
+            });
+        }
+        let content = &mut response["content"]["application/json"];
+        let schema = &mut content["schema"];
+        let also = reference(&self.refusal);
+        // The operation says something of its own with this status, too.
+        if *schema != also && schema.get("anyOf").is_none() {
+            *schema = json!({ "anyOf": [schema.take(), also] });
+            let own = content["example"].take();
+            content["examples"] = json!({ "own": { "value": own } });
+            content.as_object_mut().map(|content| content.remove("example"));
+        }
+        // A name of an example takes letters, digits, dots, hyphens and underscores.
+        let name = sentence.split(' ').take(6).collect::<Vec<_>>().join("_");
+        let name: String =
+            name.chars().filter(|letter| letter.is_ascii_alphanumeric() || *letter == '_').collect();
+        let value = self.example(status, Why::Sentence(&sentence));
+        content["examples"][name] = json!({ "summary": sentence, "value": value });
+    }
+}
+
+/// What the schema of an API's own envelope is called.
+fn error_name(api: &Api) -> String {
+    format!("{}.Error", api.name)
+}
+
+fn reference(schema: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{schema}") })
 }
 
 fn add_headers(operation: &mut Value) {

@@ -1,7 +1,10 @@
 //! The APIs in one table, the routes that belong to none of them, and the OpenAPI document of all.
 
 mod bookshelf;
+mod common;
 mod document;
+mod store;
+mod todolist;
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -16,7 +19,7 @@ use uuid::Uuid;
 
 pub use self::document::document;
 use crate::app::App;
-use crate::error::Refusal;
+use crate::error::{Act, Refusal};
 use crate::http::answer::{Done, Failure, Message, Voice};
 use crate::http::docs;
 use crate::http::hoops::Edge;
@@ -36,15 +39,19 @@ pub struct Api {
     refusals: fn(operation: &str) -> Vec<Refusal>,
     /// What an operation says that answers with a message.
     message: fn(operation: &str) -> Option<Message>,
+    /// The schema of its envelope, where it has one of its own.
+    error_schema: Option<fn() -> Value>,
 }
 
 /// Every API.
-static APIS: [&Api; 1] = [&bookshelf::API];
+static APIS: [&Api; 3] = [&bookshelf::API, &store::API, &todolist::API];
 
 static VOICES: LazyLock<Vec<Voice>> = LazyLock::new(|| APIS.iter().map(|api| api.voice).collect());
 
 /// An id as the examples show one.
 const EXAMPLE_ID: Uuid = Uuid::from_u128(0x019a_9d5e_6c1f_7c3b_8a54_3f0c_1f4e_2d10);
+/// An address as the examples show one.
+const EXAMPLE_EMAIL: &str = "ada@example.com";
 /// A wait as the examples show one.
 const EXAMPLE_WAIT: Duration = Duration::from_secs(1);
 
@@ -52,6 +59,23 @@ const EXAMPLE_WAIT: Duration = Duration::from_secs(1);
 const COMPRESS_MIN_BYTES: usize = 1024;
 
 const TAG_HOUSE: &str = "server";
+
+/// What somebody may be refused with who wants a name to be his.
+fn example_taken(act: Act) -> [Refusal; 2] {
+    [Refusal::EmailTaken(act, EXAMPLE_EMAIL.into()), Refusal::UsernameTaken("ada".into())]
+}
+
+/// What somebody may be refused with who signs in.
+fn example_sign_in_refusals() -> Vec<Refusal> {
+    vec![
+        Refusal::WrongCredentials,
+        Refusal::EmailUnconfirmed,
+        Refusal::UserInactive,
+        Refusal::UserBlocked,
+        Refusal::UserDeleted,
+        Refusal::TooManyAttempts(EXAMPLE_WAIT),
+    ]
+}
 
 /// Everything this server answers.
 pub fn service(app: &App) -> Service {

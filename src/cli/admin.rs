@@ -40,16 +40,16 @@ pub fn run(config: &Config, command: AdminCommand) -> Result<()> {
     let operator = Admin::operator();
     let change = |email: String, patch: Patch, done: &str| -> Result<()> {
         let user = db.write_blocking(move |db| {
-            let uuid = users::by_email(db, &email)?.uuid;
-            users::update_as_admin(db, &operator, uuid, &patch)
+            let user = users::by_email(db, &email)?;
+            users::update_as_admin(db, &operator, &user, &patch)
         })?;
         told(&user, done)
     };
     match command {
         AdminCommand::Create { .. } => {
-            if let Some(new) = new {
+            if let Some((new, hash)) = new {
                 let user = db.write_blocking(move |db| {
-                    let user = users::create(db, &new)?;
+                    let user = users::create(db, &new, &hash)?;
                     users::confirm_email(db, user.id)
                 })?;
                 told(&user, "is an administrator")?;
@@ -91,14 +91,14 @@ pub fn run(config: &Config, command: AdminCommand) -> Result<()> {
     Ok(())
 }
 
-/// An administrator to be, if all that is given of him is good.
+/// An administrator to be with the hash of his password, if all that is given of him is good.
 fn new_admin(
     config: &Config,
     clock: &Clock,
     email: &str,
     username: Option<String>,
     password_stdin: bool,
-) -> Result<NewUser> {
+) -> Result<(NewUser, String)> {
     let test_domains = config.environment == Environment::Development;
     let email = Email::parse(email, test_domains)
         .map_err(|reason| Error::fault(format!("{email} is not a valid email address: {reason}")))?;
@@ -110,22 +110,14 @@ fn new_admin(
     }
     let own = [email.as_str(), username.as_deref().unwrap_or_default()];
     let password_hash = hash(config, clock, password(password_stdin)?, &own)?;
-    Ok(NewUser {
-        uuid: clock.new_id(),
-        email,
-        username,
-        first_name: None,
-        last_name: None,
-        password_hash,
-        role: Role::Admin,
-        is_active: true,
-    })
+    let new = NewUser { username, role: Role::Admin, ..NewUser::new(clock.new_id(), email) };
+    Ok((new, password_hash))
 }
 
 fn set_blocked(db: &Db, email: String, blocked: bool) -> Result<()> {
     let user = db.write_blocking(move |db| {
-        let uuid = users::by_email(db, &email)?.uuid;
-        users::set_blocked(db, &Admin::operator(), uuid, blocked)
+        let user = users::by_email(db, &email)?;
+        users::set_blocked(db, &Admin::operator(), &user, blocked)
     })?;
     told(&user, if blocked { "is blocked; every session ended" } else { "is let in again" })
 }

@@ -297,18 +297,20 @@ fn sentence(error: &Error) -> String {
     };
     match refusal {
         Refusal::UserNotFound(UserKey::Email(email)) => format!("no user has the e-mail address {email}"),
+        Refusal::UserNotFound(UserKey::Id(id)) => format!("there is no user {id}"),
         Refusal::UserNotFound(UserKey::Uuid(uuid)) => format!("there is no user {uuid}"),
-        Refusal::EmailTaken => String::from("another user has this e-mail address"),
-        Refusal::UsernameTaken => String::from("another user has this username"),
+        Refusal::EmailTaken(..) => String::from("another user has this e-mail address"),
+        Refusal::UsernameTaken(_) => String::from("another user has this username"),
         Refusal::LastAdmin => String::from("the last active administrator must remain one"),
         Refusal::UserBlocked => String::from("the user is blocked"),
         Refusal::UserDeleted => String::from("the user was deleted"),
         Refusal::UserInactive => String::from("the user is not active"),
         Refusal::Busy(_) => String::from("the database is busy, please try again"),
         Refusal::StorageFull => String::from("the disk is full"),
-        // The rest is about requests, tokens and books. All are named, so that a new refusal gets its words here.
+        // The rest is about requests, tokens and things. All are named, so that a new refusal gets its words here.
         Refusal::NotAuthenticated
         | Refusal::TokenInvalid
+        | Refusal::TokenOfInactive
         | Refusal::TokenExpired
         | Refusal::WrongCredentials
         | Refusal::EmailUnconfirmed
@@ -323,6 +325,10 @@ fn sentence(error: &Error) -> String {
         | Refusal::NotYourself(_)
         | Refusal::BookNotFound(_)
         | Refusal::NotYourBook(_)
+        | Refusal::ItemNotFound(..)
+        | Refusal::NotYourItem(_)
+        | Refusal::TodoNotFound(_)
+        | Refusal::NotYourTodo(_)
         | Refusal::NoSuchPath
         | Refusal::NoSuchMethod
         | Refusal::BodyTooLarge

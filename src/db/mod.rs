@@ -158,6 +158,14 @@ impl Db {
         answer.recv().unwrap_or_else(|_| Err(writer::ended()))
     }
 
+    /// Sees whether the file can be opened and read, in some 100 µs.
+    ///
+    /// # Errors
+    /// A fault when it cannot; `Refusal::Busy` after [`Db::close`].
+    pub fn ping(&self) -> Result<()> {
+        self.0.readers.ping()
+    }
+
     /// Sets the one listener of changes. It is called on the writer thread, after a commit and before its
     /// answers, so it must be quick and must not wait for a write.
     pub fn on_change(&self, listener: impl Fn(Change<'_>) + Send + Sync + 'static) {

@@ -50,6 +50,16 @@ impl Readers {
         outcome
     }
 
+    /// Opens the file anew and reads its schema: a connection that is open already would not see that it is gone.
+    pub(super) fn ping(&self) -> Result<()> {
+        if self.idle.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+            return Err(BUSY.into());
+        }
+        let conn = open::reader(&self.path)?;
+        let _schema: i64 = conn.query_row("select count(*) from sqlite_schema", [], |row| row.get(0))?;
+        Ok(())
+    }
+
     pub(super) async fn scan<T: Send + 'static>(
         &self,
         f: impl FnOnce(&Read<'_>) -> Result<T> + Send + 'static,

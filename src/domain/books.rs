@@ -5,10 +5,10 @@ use jiff::civil::Date;
 use rusqlite::{Row, named_params};
 use uuid::Uuid;
 
-use super::auth::Caller;
+use super::auth::{Caller, caller_gone};
 use super::users::{Role, UserId};
 use crate::clock::Timestamp;
-use crate::db::{self, Read, Write};
+use crate::db::{Read, Write};
 use crate::error::{Act, Refusal, Result};
 
 /// A book.
@@ -120,11 +120,7 @@ pub fn create(db: &Write, caller: &Caller, uuid: Uuid, new: &NewBook) -> Result<
         },
         Book::from_row,
     );
-    book.map_err(|error| match db::broken(&error) {
-        // Deleted since the caller was asked who he is.
-        Some(db::Broken::ForeignKey) => Refusal::TokenInvalid.into(),
-        _ => error.into(),
-    })
+    book.map_err(caller_gone)
 }
 
 /// The book with this public id.

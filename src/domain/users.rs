@@ -1,17 +1,18 @@
 //! Users: what one is, who may change one, and the SQL that keeps the table all five APIs share.
 
 use const_format::concatcp;
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Row, named_params};
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::auth::{Admin, Caller, sessions};
 use super::emails::Email;
+use super::meaning;
 use crate::clock::Timestamp;
 use crate::config::Directory;
-use crate::db::{self, Read, Write};
-use crate::error::{Act, Error, Refusal, Result, UserKey};
+use crate::db::{Read, Write};
+use crate::error::{Act, Refusal, Result, UserKey};
 
 /// A user's number, which some APIs show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,9 +71,7 @@ impl ToSql for Role {
 
 impl FromSql for Role {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        let word = value.as_str()?;
-        let known = Self::WORDS.iter().find(|(known, _)| *known == word);
-        known.map(|(_, role)| *role).ok_or(FromSqlError::InvalidType)
+        meaning(&Self::WORDS, value)
     }
 }
 
@@ -87,10 +86,14 @@ pub struct User {
     pub email: String,
     /// The name to sign in by, unique.
     pub username: Option<String>,
+    /// The name to be called by, not unique.
+    pub display_name: Option<String>,
     /// Given name.
     pub first_name: Option<String>,
     /// Family name.
     pub last_name: Option<String>,
+    /// The name in full.
+    pub full_name: Option<String>,
     /// What the user may.
     pub role: Role,
     /// False once deactivated.
@@ -113,8 +116,8 @@ pub struct User {
 
 impl User {
     /// The columns that [`User::from_row`] reads, in its order.
-    const COLUMNS: &'static str = "id, uuid, email, username, first_name, last_name, role, is_active, blocked_at, \
-         deleted_at, confirm_required, email_confirmed_at, epoch, created_at, updated_at";
+    const COLUMNS: &'static str = "id, uuid, email, username, display_name, first_name, last_name, full_name, role, \
+         is_active, blocked_at, deleted_at, confirm_required, email_confirmed_at, epoch, created_at, updated_at";
 
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
@@ -122,18 +125,35 @@ impl User {
             uuid: row.get(1)?,
             email: row.get(2)?,
             username: row.get(3)?,
-            first_name: row.get(4)?,
-            last_name: row.get(5)?,
-            role: row.get(6)?,
-            is_active: row.get(7)?,
-            blocked_at: row.get(8)?,
-            deleted_at: row.get(9)?,
-            confirm_required: row.get(10)?,
-            email_confirmed_at: row.get(11)?,
-            epoch: row.get(12)?,
-            created_at: row.get(13)?,
-            updated_at: row.get(14)?,
+            display_name: row.get(4)?,
+            first_name: row.get(5)?,
+            last_name: row.get(6)?,
+            full_name: row.get(7)?,
+            role: row.get(8)?,
+            is_active: row.get(9)?,
+            blocked_at: row.get(10)?,
+            deleted_at: row.get(11)?,
+            confirm_required: row.get(12)?,
+            email_confirmed_at: row.get(13)?,
+            epoch: row.get(14)?,
+            created_at: row.get(15)?,
+            updated_at: row.get(16)?,
         })
+    }
+
+    /// The username that APIs show which must have one: made of the number where none was given.
+    pub fn shown_username(&self) -> String {
+        self.username.clone().unwrap_or_else(|| format!("user_{}", self.id.0))
+    }
+
+    /// The full name that APIs show which must have one: else given and family name, else the username.
+    pub fn shown_full_name(&self) -> String {
+        if let Some(name) = &self.full_name {
+            return name.clone();
+        }
+        let parts = [&self.first_name, &self.last_name].into_iter().flatten();
+        let joined = parts.map(String::as_str).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
+        if joined.is_empty() { self.shown_username() } else { joined }
     }
 
     /// Why this user may not be signed in, if so. Asked only after a right password or a good token.
@@ -152,7 +172,7 @@ impl User {
     }
 }
 
-/// What a new user is made of.
+/// What a new user is made of, but for the password.
 #[derive(Debug)]
 pub struct NewUser {
     /// The public id.
@@ -161,16 +181,35 @@ pub struct NewUser {
     pub email: Email,
     /// The name to sign in by.
     pub username: Option<String>,
-    /// Given name.
+    /// The name to be called by, at most 255 characters.
+    pub display_name: Option<String>,
+    /// Given name, at most 100 characters.
     pub first_name: Option<String>,
-    /// Family name.
+    /// Family name, at most 100 characters.
     pub last_name: Option<String>,
-    /// PHC string.
-    pub password_hash: String,
+    /// The name in full, at most 255 characters.
+    pub full_name: Option<String>,
     /// What the user may.
     pub role: Role,
     /// False for one that may not sign in yet.
     pub is_active: bool,
+}
+
+impl NewUser {
+    /// An active user with the role `user` and without a name.
+    pub fn new(uuid: Uuid, email: Email) -> Self {
+        Self {
+            uuid,
+            email,
+            username: None,
+            display_name: None,
+            first_name: None,
+            last_name: None,
+            full_name: None,
+            role: Role::User,
+            is_active: true,
+        }
+    }
 }
 
 /// What is to change; `None` leaves a field as it is.
@@ -184,34 +223,36 @@ pub struct Patch {
     pub first_name: Option<String>,
     /// Family name.
     pub last_name: Option<String>,
+    /// The name in full.
+    pub full_name: Option<String>,
     /// Whether the user may sign in; false ends every token.
     pub is_active: Option<bool>,
     /// What the user may; another role ends every token. Heeded from administrators alone.
     pub role: Option<Role>,
 }
 
-/// Adds a user.
-pub fn create(db: &Write, new: &NewUser) -> Result<User> {
+/// Adds a user with this password hash, a PHC string.
+pub fn create(db: &Write, new: &NewUser, password_hash: &str) -> Result<User> {
     refuse_taken(db, new)?;
     let sql = concatcp!(
-        "insert into users (uuid, email, username, username_key, first_name, last_name, password_hash, role, \
-         is_active, created_at, updated_at)
-         values (:uuid, :email, :username, :username_key, :first_name, :last_name, :password_hash, :role, \
-         :is_active, :now, :now)
+        "insert into users (uuid, email, username, username_key, display_name, first_name, last_name, full_name, \
+         password_hash, role, is_active, created_at, updated_at)
+         values (:uuid, :email, :username, :username_key, :display_name, :first_name, :last_name, :full_name, \
+         :password_hash, :role, :is_active, :now, :now)
          returning ",
         User::COLUMNS
     );
-    db.returning(
+    let created = db.returning(
         sql,
         named_params! {
             ":uuid": new.uuid, ":email": new.email, ":username": new.username,
-            ":username_key": new.username.as_deref().map(username_key),
-            ":first_name": new.first_name, ":last_name": new.last_name, ":password_hash": new.password_hash,
-            ":role": new.role, ":is_active": new.is_active, ":now": db.now,
+            ":username_key": new.username.as_deref().map(username_key), ":display_name": new.display_name,
+            ":first_name": new.first_name, ":last_name": new.last_name, ":full_name": new.full_name,
+            ":password_hash": password_hash, ":role": new.role, ":is_active": new.is_active, ":now": db.now,
         },
         User::from_row,
-    )
-    .map_err(refusal_of)
+    );
+    Ok(created?)
 }
 
 /// What usernames are compared by: case does not count.
@@ -221,38 +262,38 @@ fn username_key(username: &str) -> String {
 
 /// Refuses the address or name of a user to be that another has; the address is looked at first.
 pub fn refuse_taken(db: &Read, new: &NewUser) -> Result<()> {
-    refuse_taken_names(db, Some(new.email.as_str()), new.username.as_deref(), None)
+    refuse_taken_names(db, Act::Create, Some(&new.email), new.username.as_deref(), UserId(0))
 }
 
+/// Refuses names that another than `own` has. Nobody else writes while a transaction looks, so that the table's
+/// own rules are never broken.
 fn refuse_taken_names(
     db: &Read,
-    email: Option<&str>,
+    act: Act,
+    email: Option<&Email>,
     username: Option<&str>,
-    own: Option<UserId>,
+    own: UserId,
 ) -> Result<()> {
-    let own = own.map_or(0, |id| id.0);
     if let Some(email) = email {
         let sql = "select 1 from users where email = :email and deleted_at is null and id <> :own";
         if db.one(sql, named_params! { ":email": email, ":own": own }, |_| Ok(()))?.is_some() {
-            return Err(Refusal::EmailTaken.into());
+            return Err(Refusal::EmailTaken(act, email.as_str().to_owned()).into());
         }
     }
     if let Some(username) = username {
         let sql = "select 1 from users where username_key = :key and id <> :own";
         if db.one(sql, named_params! { ":key": username_key(username), ":own": own }, |_| Ok(()))?.is_some() {
-            return Err(Refusal::UsernameTaken.into());
+            return Err(Refusal::UsernameTaken(username.to_owned()).into());
         }
     }
     Ok(())
 }
 
-/// Turns a broken rule of the table into the refusal it means.
-fn refusal_of(error: rusqlite::Error) -> Error {
-    match db::broken(&error) {
-        Some(db::Broken::Unique("users.email")) => Refusal::EmailTaken.into(),
-        Some(db::Broken::Unique("users.username_key")) => Refusal::UsernameTaken.into(),
-        _ => error.into(),
-    }
+/// The user with this number.
+pub fn by_id(db: &Read, id: i64) -> Result<User> {
+    let sql = concatcp!("select ", User::COLUMNS, " from users where id = :id and deleted_at is null");
+    db.one(sql, named_params! { ":id": id }, User::from_row)?
+        .ok_or(Refusal::UserNotFound(UserKey::Id(id)).into())
 }
 
 /// The user with this public id.
@@ -269,14 +310,43 @@ pub fn by_email(db: &Read, email: &str) -> Result<User> {
         .ok_or_else(|| Refusal::UserNotFound(UserKey::Email(email.to_owned())).into())
 }
 
+/// What somebody says he is when signing in, as it was typed.
+#[derive(Clone, Debug)]
+pub enum Login {
+    /// An e-mail address.
+    Email(String),
+    /// An e-mail address or a username: the one has an `@`, the other has none.
+    EmailOrUsername(String),
+}
+
+impl Login {
+    /// The text by which tries for an unknown user are counted. It tells two names apart where the table does:
+    /// otherwise two spellings that share a counter would show that neither is anybody's.
+    pub fn key(&self) -> String {
+        match self {
+            Self::EmailOrUsername(name) if !name.contains('@') => username_key(name),
+            Self::Email(login) | Self::EmailOrUsername(login) => login.trim().to_ascii_lowercase(),
+        }
+    }
+}
+
 /// A user with the stored password hash, for signing in.
-pub fn with_password(db: &Read, email: &str) -> Result<Option<(User, String)>> {
-    let sql = concatcp!(
+pub fn with_password(db: &Read, login: &Login) -> Result<Option<(User, String)>> {
+    const BY_EMAIL: &str = concatcp!(
         "select ",
         User::COLUMNS,
-        ", password_hash from users where email = :email and deleted_at is null"
+        ", password_hash from users where email = :key and deleted_at is null"
     );
-    db.one(sql, named_params! { ":email": email.trim() }, |row| Ok((User::from_row(row)?, row.get(15)?)))
+    const BY_USERNAME: &str = concatcp!(
+        "select ",
+        User::COLUMNS,
+        ", password_hash from users where username_key = :key and deleted_at is null"
+    );
+    let sql = match login {
+        Login::EmailOrUsername(name) if !name.contains('@') => BY_USERNAME,
+        _ => BY_EMAIL,
+    };
+    db.one(sql, named_params! { ":key": login.key() }, |row| Ok((User::from_row(row)?, row.get(17)?)))
 }
 
 /// Whether somebody may look into the directory of users: the setting says to whom it is open.
@@ -299,6 +369,22 @@ pub fn list(db: &Read, before: Option<i64>, limit: i64) -> Result<Vec<User>> {
     db.all(LIST, named_params! { ":before": before.unwrap_or(i64::MAX), ":limit": limit }, User::from_row)
 }
 
+const LIST_NUMBERED: &str = concatcp!(
+    "select ",
+    User::COLUMNS,
+    " from users where id > 0 and deleted_at is null order by id limit :limit offset :offset"
+);
+
+/// How many users there are, and those after the first `offset` of them, oldest first, at most `limit`.
+pub fn list_numbered(db: &Read, offset: i64, limit: i64) -> Result<(i64, Vec<User>)> {
+    let total = db.one("select users from user_total", [], |row| row.get(0))?.unwrap_or(0);
+    if offset >= total {
+        return Ok((total, Vec::new()));
+    }
+    let params = named_params! { ":offset": offset, ":limit": limit };
+    Ok((total, db.all(LIST_NUMBERED, params, User::from_row)?))
+}
+
 /// Every administrator, oldest first.
 pub fn admins(db: &Read) -> Result<Vec<User>> {
     let sql = concatcp!(
@@ -310,24 +396,18 @@ pub fn admins(db: &Read) -> Result<Vec<User>> {
 }
 
 /// Changes a user's profile: oneself, or anybody for an administrator. The role stays as it is.
-pub fn update(db: &Write, caller: &Caller, uuid: Uuid, patch: &Patch) -> Result<User> {
-    let user = by_uuid(db, uuid)?;
-    refuse_others(caller, &user, Act::Update)?;
-    change(db, &user, &Patch { role: None, ..patch.clone() })
+pub fn update(db: &Write, caller: &Caller, user: &User, patch: &Patch) -> Result<User> {
+    refuse_others(caller, user, Act::Update)?;
+    change(db, user, &Patch { role: None, ..patch.clone() })
 }
 
 /// Changes anybody's profile, role included.
-pub fn update_as_admin(db: &Write, _: &Admin, uuid: Uuid, patch: &Patch) -> Result<User> {
-    change(db, &by_uuid(db, uuid)?, patch)
+pub fn update_as_admin(db: &Write, _: &Admin, user: &User, patch: &Patch) -> Result<User> {
+    change(db, user, patch)
 }
 
 fn change(db: &Write, user: &User, patch: &Patch) -> Result<User> {
-    refuse_taken_names(
-        db,
-        patch.email.as_ref().map(Email::as_str),
-        patch.username.as_deref(),
-        Some(user.id),
-    )?;
+    refuse_taken_names(db, Act::Update, patch.email.as_ref(), patch.username.as_deref(), user.id)?;
     let role = patch.role.unwrap_or(user.role);
     let is_active = patch.is_active.unwrap_or(user.is_active);
     if role != Role::Admin || !is_active {
@@ -343,6 +423,7 @@ fn change(db: &Write, user: &User, patch: &Patch) -> Result<User> {
            email = coalesce(:email, email),
            first_name = coalesce(:first_name, first_name),
            last_name = coalesce(:last_name, last_name),
+           full_name = coalesce(:full_name, full_name),
            role = :role,
            is_active = :is_active,
            epoch = epoch + :ends_tokens,
@@ -351,18 +432,16 @@ fn change(db: &Write, user: &User, patch: &Patch) -> Result<User> {
          returning ",
         User::COLUMNS
     );
-    let changed = db
-        .returning(
-            sql,
-            named_params! {
-                ":username": patch.username, ":username_key": patch.username.as_deref().map(username_key),
-                ":email": patch.email, ":first_name": patch.first_name, ":last_name": patch.last_name,
-                ":role": role, ":is_active": is_active, ":ends_tokens": ends_tokens, ":now": db.now,
-                ":id": user.id,
-            },
-            User::from_row,
-        )
-        .map_err(refusal_of)?;
+    let changed = db.returning(
+        sql,
+        named_params! {
+            ":username": patch.username, ":username_key": patch.username.as_deref().map(username_key),
+            ":email": patch.email, ":first_name": patch.first_name, ":last_name": patch.last_name,
+            ":full_name": patch.full_name, ":role": role, ":is_active": is_active,
+            ":ends_tokens": ends_tokens, ":now": db.now, ":id": user.id,
+        },
+        User::from_row,
+    )?;
     if !changed.email.eq_ignore_ascii_case(&user.email) {
         // Mailed to the old address; coming back to it revives none.
         db.execute("delete from proofs where user_id = :id", named_params! { ":id": user.id })?;
@@ -374,16 +453,15 @@ fn change(db: &Write, user: &User, patch: &Patch) -> Result<User> {
     Ok(changed)
 }
 
-/// Removes a user: oneself, or anybody for an administrator. The user's books stay, ownerless.
-pub fn delete(db: &Write, caller: &Caller, uuid: Uuid) -> Result<()> {
-    let user = by_uuid(db, uuid)?;
-    refuse_others(caller, &user, Act::Delete)?;
-    remove(db, &user)
+/// Removes a user: oneself, or anybody for an administrator. The user's books stay, ownerless; all else goes.
+pub fn delete(db: &Write, caller: &Caller, user: &User) -> Result<()> {
+    refuse_others(caller, user, Act::Delete)?;
+    remove(db, user)
 }
 
 /// Removes anybody.
-pub fn delete_as_admin(db: &Write, _: &Admin, uuid: Uuid) -> Result<()> {
-    remove(db, &by_uuid(db, uuid)?)
+pub fn delete_as_admin(db: &Write, _: &Admin, user: &User) -> Result<()> {
+    remove(db, user)
 }
 
 fn remove(db: &Write, user: &User) -> Result<()> {
@@ -395,13 +473,12 @@ fn remove(db: &Write, user: &User) -> Result<()> {
 }
 
 /// Blocks or unblocks a user; blocking ends every token at once.
-pub fn set_blocked(db: &Write, admin: &Admin, uuid: Uuid, blocked: bool) -> Result<User> {
-    let user = by_uuid(db, uuid)?;
+pub fn set_blocked(db: &Write, admin: &Admin, user: &User, blocked: bool) -> Result<User> {
     if blocked {
         if admin.is(user.id) {
             return Err(Refusal::OwnBlock.into());
         }
-        refuse_last_admin(db, &user)?;
+        refuse_last_admin(db, user)?;
     }
     let sql = concatcp!(
         "update users set blocked_at = :blocked_at, epoch = epoch + :ends_tokens, updated_at = :now
@@ -477,5 +554,6 @@ mod tests {
     #[test]
     fn a_page_of_the_users_costs_the_same_wherever_it_lies() {
         refuse_scan(LIST);
+        refuse_scan(LIST_NUMBERED);
     }
 }

@@ -1,7 +1,7 @@
 //! Answers: the one place where results and errors become responses, in the words of each API.
 
 use std::borrow::Cow;
-use std::fmt::Debug;
+use std::fmt::{Debug, Display};
 
 use salvo::http::header::{
     ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, LINK, RETRY_AFTER, WWW_AUTHENTICATE,
@@ -46,10 +46,45 @@ pub struct Voice {
     pub prefixes: &'static [&'static str],
     /// Its own status and sentence for a refusal; `None` where the default will do.
     pub words: fn(&Refusal) -> Option<Words>,
+    /// What it wraps its words in: the JSON body of a refusal, a fault or a 422.
+    pub envelope: fn(&No<'_>) -> Vec<u8>,
 }
 
 /// A status and a sentence.
 pub type Words = (StatusCode, Cow<'static, str>);
+
+/// What is to be said to a request that is not done.
+#[derive(Debug)]
+pub struct No<'a> {
+    /// The status.
+    pub status: StatusCode,
+    /// Why.
+    pub why: Why<'a>,
+    /// What the answer carries in `X-Request-ID`.
+    pub request_id: &'a str,
+}
+
+/// Why a request is not done.
+#[derive(Debug)]
+pub enum Why<'a> {
+    /// A refusal's sentence, or a fault's.
+    Sentence(&'a str),
+    /// Every fault of a malformed request.
+    Invalid(&'a [Invalid]),
+}
+
+/// The envelope of most APIs: `{"detail": …}`.
+pub fn detail(no: &No<'_>) -> Vec<u8> {
+    match no.why {
+        Why::Sentence(detail) => json_bytes(&Detail { detail }),
+        Why::Invalid(detail) => json_bytes(&Detail { detail }),
+    }
+}
+
+#[derive(Serialize)]
+struct Detail<T> {
+    detail: T,
+}
 
 impl Voice {
     /// Whether it speaks for this path.
@@ -69,15 +104,16 @@ impl Voice {
 pub const INTERNAL_ERROR: &str = "Internal Server Error";
 
 /// The voice for paths that belong to no API.
-pub static HOUSE: Voice = Voice { prefixes: &[""], words: |_| None };
+pub static HOUSE: Voice = Voice { prefixes: &[""], words: |_| None, envelope: detail };
 
 /// What the house says where an API has no words of its own.
 fn default_words(refusal: &Refusal) -> Words {
     let (status, sentence) = match refusal {
         Refusal::NotAuthenticated => (StatusCode::UNAUTHORIZED, "Not authenticated"),
-        Refusal::TokenInvalid | Refusal::TokenExpired | Refusal::RefreshInvalid => {
-            (StatusCode::UNAUTHORIZED, "Could not validate credentials")
-        }
+        Refusal::TokenInvalid
+        | Refusal::TokenExpired
+        | Refusal::TokenOfInactive
+        | Refusal::RefreshInvalid => (StatusCode::UNAUTHORIZED, "Could not validate credentials"),
         Refusal::WrongCredentials => (StatusCode::UNAUTHORIZED, "Invalid credentials"),
         Refusal::UserInactive => (StatusCode::BAD_REQUEST, "User account is inactive"),
         Refusal::UserBlocked => (StatusCode::FORBIDDEN, "Your account is blocked."),
@@ -95,22 +131,23 @@ fn default_words(refusal: &Refusal) -> Words {
         Refusal::LastAdmin => (StatusCode::CONFLICT, "The last active administrator must remain"),
         Refusal::OwnBlock => (StatusCode::CONFLICT, "Administrators cannot block themselves"),
         Refusal::WrongPassword => (StatusCode::BAD_REQUEST, "Current password is incorrect"),
-        Refusal::EmailTaken => (StatusCode::CONFLICT, "Email already registered"),
-        Refusal::UsernameTaken => (StatusCode::CONFLICT, "Username already taken"),
+        Refusal::EmailTaken(..) => (StatusCode::CONFLICT, "Email already registered"),
+        Refusal::UsernameTaken(_) => (StatusCode::CONFLICT, "Username already taken"),
         Refusal::UserNotFound(key) => {
-            let sentence = match key {
-                UserKey::Uuid(uuid) => format!("User {uuid} not found"),
-                UserKey::Email(email) => format!("User with email {email} not found"),
+            return match key {
+                UserKey::Id(id) => not_found("User", id),
+                UserKey::Uuid(uuid) => not_found("User", uuid),
+                UserKey::Email(email) => not_found("User with email", email),
             };
-            return (StatusCode::NOT_FOUND, sentence.into());
         }
-        Refusal::NotYourself(Act::Update) => (StatusCode::FORBIDDEN, "You can only update your own profile"),
         Refusal::NotYourself(Act::Delete) => (StatusCode::FORBIDDEN, "You can only delete your own account"),
-        Refusal::BookNotFound(uuid) => {
-            return (StatusCode::NOT_FOUND, format!("Book {uuid} not found").into());
-        }
-        Refusal::NotYourBook(Act::Update) => (StatusCode::FORBIDDEN, "You can only update your own books"),
-        Refusal::NotYourBook(Act::Delete) => (StatusCode::FORBIDDEN, "You can only delete your own books"),
+        Refusal::NotYourself(_) => (StatusCode::FORBIDDEN, "You can only update your own profile"),
+        Refusal::BookNotFound(uuid) => return not_found("Book", uuid),
+        Refusal::NotYourBook(act) => return only_your_own(*act, "books"),
+        Refusal::ItemNotFound(_, uuid) => return not_found("Item", uuid),
+        Refusal::NotYourItem(act) => return only_your_own(*act, "items"),
+        Refusal::TodoNotFound(id) => return not_found("Todo", id),
+        Refusal::NotYourTodo(act) => return only_your_own(*act, "todos"),
         Refusal::NoSuchPath => (StatusCode::NOT_FOUND, "Not Found"),
         Refusal::NoSuchMethod => (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
         Refusal::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Request body is too large"),
@@ -122,43 +159,50 @@ fn default_words(refusal: &Refusal) -> Words {
     (status, Cow::Borrowed(sentence))
 }
 
+fn not_found(what: &str, key: impl Display) -> Words {
+    (StatusCode::NOT_FOUND, format!("{what} {key} not found").into())
+}
+
+fn only_your_own(act: Act, what: &str) -> Words {
+    let verb = match act {
+        Act::Create => "create",
+        Act::Read => "see",
+        Act::Update => "update",
+        Act::Delete => "delete",
+    };
+    (StatusCode::FORBIDDEN, format!("You can only {verb} your own {what}").into())
+}
+
 #[async_trait]
 impl Writer for Failure {
     async fn write(self, request: &mut Request, depot: &mut Depot, response: &mut Response) {
         let seen = Seen::of(depot);
         let voice = seen.map_or(&HOUSE, |seen| seen.voice(request.uri().path()));
+        let request_id = seen.map_or("", |seen| seen.request_id());
+        let mut say = |status, why: Why<'_>| {
+            put_bytes(response, status, (voice.envelope)(&No { status, why, request_id }));
+        };
         match self {
             Self::Error(Error::Refusal(refusal)) => {
-                add_headers(&refusal, response.headers_mut());
                 let (status, sentence) = voice.say(&refusal);
-                put_json(response, status, &Detail { detail: sentence });
+                say(status, Why::Sentence(&sentence));
+                add_headers(&refusal, status, response.headers_mut());
             }
             Self::Error(Error::Fault(fault)) => {
-                let id = seen.map_or("", |seen| seen.request_id());
-                tracing::error!(request.id = id, route = request.matched_path(), "{fault:#}");
-                put_json(response, StatusCode::INTERNAL_SERVER_ERROR, &Detail { detail: INTERNAL_ERROR });
+                tracing::error!(request.id = request_id, route = request.matched_path(), "{fault:#}");
+                say(StatusCode::INTERNAL_SERVER_ERROR, Why::Sentence(INTERNAL_ERROR));
             }
-            Self::Invalid(faults) => {
-                put_json(response, StatusCode::UNPROCESSABLE_ENTITY, &Detail { detail: faults });
-            }
+            Self::Invalid(faults) => say(StatusCode::UNPROCESSABLE_ENTITY, Why::Invalid(&faults)),
         }
     }
 }
 
-/// What a refusal is wrapped in.
-#[derive(Serialize)]
-struct Detail<T> {
-    detail: T,
-}
-
 /// The headers that belong to a refusal on every API.
-fn add_headers(refusal: &Refusal, headers: &mut HeaderMap) {
+fn add_headers(refusal: &Refusal, status: StatusCode, headers: &mut HeaderMap) {
     match refusal {
-        Refusal::NotAuthenticated | Refusal::WrongCredentials => {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
         Refusal::TokenInvalid
         | Refusal::TokenExpired
+        | Refusal::TokenOfInactive
         | Refusal::RefreshInvalid
         | Refusal::RefreshWrongKind
         | Refusal::RefreshRevoked => {
@@ -174,6 +218,9 @@ fn add_headers(refusal: &Refusal, headers: &mut HeaderMap) {
         Refusal::Busy(wait) => {
             headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
         }
+        _ if status == StatusCode::UNAUTHORIZED => {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         _ => {}
     }
 }
@@ -181,13 +228,22 @@ fn add_headers(refusal: &Refusal, headers: &mut HeaderMap) {
 /// Most bodies fit into this many bytes without growing.
 const BODY_BYTES_USUAL: usize = 512;
 
-/// Writes a JSON body.
-pub fn put_json<T: Serialize + ?Sized>(response: &mut Response, status: StatusCode, body: &T) {
+/// A JSON body.
+pub fn json_bytes<T: Serialize + ?Sized>(body: &T) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(BODY_BYTES_USUAL);
     serde_json::to_writer(&mut bytes, body).expect("wire types serialize: their keys are strings");
+    bytes
+}
+
+/// Writes a JSON body.
+pub fn put_json<T: Serialize + ?Sized>(response: &mut Response, status: StatusCode, body: &T) {
+    put_bytes(response, status, json_bytes(body));
+}
+
+fn put_bytes(response: &mut Response, status: StatusCode, body: Vec<u8>) {
     response.status_code(status);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response.body(bytes);
+    response.body(body);
 }
 
 /// 200 with a JSON body.
@@ -202,11 +258,15 @@ pub struct Created<T>(pub T);
 #[derive(Debug)]
 pub struct NoContent;
 
-/// 200 with a JSON array that may go on: the next page's address is in `Link` (RFC 8288).
+/// 503 with a JSON body, and how long to wait.
+#[derive(Debug)]
+pub struct Unavailable<T>(pub T);
+
+/// 200 with a list that may go on: the next page's address is in `Link` (RFC 8288).
 #[derive(Debug)]
 pub struct Page<T> {
     /// The entries of this page.
-    pub items: Vec<T>,
+    pub items: T,
     /// The cursor of the next page, when there is one.
     pub next: Option<String>,
 }
@@ -244,6 +304,14 @@ impl<T: Serialize + Send> Writer for Created<T> {
 impl Writer for NoContent {
     async fn write(self, _: &mut Request, _: &mut Depot, response: &mut Response) {
         response.status_code(StatusCode::NO_CONTENT);
+    }
+}
+
+#[async_trait]
+impl<T: Serialize + Send> Writer for Unavailable<T> {
+    async fn write(self, _: &mut Request, _: &mut Depot, response: &mut Response) {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        put_json(response, StatusCode::SERVICE_UNAVAILABLE, &self.0);
     }
 }
 
@@ -301,9 +369,14 @@ impl EndpointOutRegister for NoContent {
     }
 }
 
+impl<T: ToSchema + 'static> EndpointOutRegister for Unavailable<T> {
+    fn register(components: &mut Components, operation: &mut Operation) {
+        describe::<T>("503", "Not able to, for now", components, operation);
+    }
+}
+
 impl<T: ToSchema + 'static> EndpointOutRegister for Page<T> {
     fn register(components: &mut Components, operation: &mut Operation) {
-        let items = salvo::oapi::schema::Array::new().items(T::to_schema(components));
         let header = salvo::oapi::Header::new(schema(json!({
             "type": "string", "examples": ["</api/v1.0/books/?limit=20&cursor=AAAAAAAAAGQ>; rel=\"next\""],
         })))
@@ -311,7 +384,7 @@ impl<T: ToSchema + 'static> EndpointOutRegister for Page<T> {
         operation.responses.insert(
             "200",
             Described::new("A page of the list")
-                .add_content("application/json", Content::new(items))
+                .add_content("application/json", Content::new(T::to_schema(components)))
                 .add_header("Link", header),
         );
     }

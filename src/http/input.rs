@@ -21,6 +21,7 @@ use super::answer::Failure;
 use super::extract::{app_of, ask_again};
 use super::rules::{EmailAddress, Rule};
 use super::validate::{Broken, Invalid, Loc, echo, hide, is_secret};
+use crate::domain::auth::passwords::{Password, weakness};
 use crate::error::{Refusal, Result};
 
 /// A wire type that is read field by field. The OpenAPI document knows it by the name of the type.
@@ -46,6 +47,8 @@ struct Property {
     name: &'static str,
     schema: Value,
     required: bool,
+    /// Another name under which it may come.
+    or: Option<&'static str>,
     /// What is answered to a bad value of it.
     fault: Option<Invalid>,
 }
@@ -64,7 +67,7 @@ impl Property {
                 rule.check(&value).err().map(|broken| broken.at(loc.clone(), shown(name, &value)))
             })
         };
-        Self { name, schema: rule.schema(), required, fault }
+        Self { name, schema: rule.schema(), required, or: None, fault }
     }
 }
 
@@ -101,6 +104,24 @@ impl Fields<'_> {
         }
     }
 
+    /// Reads a field that must be there, under one name or another; the first counts where both are.
+    pub fn either<R: Rule>(&mut self, name: &'static str, other: &'static str, rule: R) -> Option<R::Out> {
+        match &mut self.source {
+            Source::Document(properties) => {
+                let fault = Property::new(self.part, name, &rule, true).fault;
+                let of = |name| Property { fault: None, ..Property::new(self.part, name, &rule, false) };
+                properties.push(Property { or: Some(other), fault, ..of(name) });
+                properties.push(of(other));
+                None
+            }
+            Source::Request { values, .. } => {
+                let name =
+                    if !values.contains_key(name) && values.contains_key(other) { other } else { name };
+                self.required(name, rule)
+            }
+        }
+    }
+
     /// Reads a field that has a default.
     pub fn or<R: Rule>(&mut self, name: &'static str, rule: R, default: R::Out) -> Option<R::Out>
     where
@@ -113,6 +134,23 @@ impl Fields<'_> {
             return None;
         }
         self.optional(name, rule).map(|given| given.unwrap_or(default))
+    }
+
+    /// Refuses a password in this field that is the user's own address or name.
+    pub fn refuse_own_name(
+        &mut self,
+        name: &'static str,
+        password: Option<Password>,
+        own: &[&str],
+    ) -> Option<Password> {
+        let password = password?;
+        match weakness(password.as_str(), own) {
+            Some(weakness) => {
+                self.refuse(name, Broken::password(weakness));
+                None
+            }
+            None => Some(password),
+        }
     }
 
     /// The rule for an e-mail address on this server.
@@ -354,6 +392,12 @@ fn describe_body<T: Input>(
     let mut whole = json!({ "type": "object", "examples": [example] });
     if !required.is_empty() {
         whole["required"] = json!(required);
+    }
+    for (field, or) in properties.iter().filter_map(|field| Some((field, field.or?))) {
+        whole["anyOf"] = json!([{ "required": [field.name] }, { "required": [or] }]);
+        if let Some(example) = whole["examples"][0].as_object_mut() {
+            example.remove(or);
+        }
     }
     let mut faults = Vec::new();
     let mut schemas = Map::new();

@@ -31,6 +31,31 @@ pub trait Rule {
     {
         About { rule: self, description }
     }
+
+    /// The same rule, which also takes null.
+    fn or_null(self) -> OrNull<Self>
+    where
+        Self: Sized,
+    {
+        OrNull(self)
+    }
+}
+
+/// See [`Rule::or_null`].
+pub struct OrNull<R>(R);
+
+impl<R: Rule> Rule for OrNull<R> {
+    type Out = Option<R::Out>;
+
+    fn check(&self, value: &Value) -> Result<Option<R::Out>, Broken> {
+        if value.is_null() { Ok(None) } else { self.0.check(value).map(Some) }
+    }
+
+    fn schema(&self) -> Value {
+        let mut schema = self.0.schema();
+        schema["type"] = json!([schema["type"], "null"]);
+        schema
+    }
 }
 
 /// See [`Rule::about`].
@@ -276,6 +301,69 @@ impl Rule for Integer {
     }
 }
 
+/// A finite number from `min` to `max`; the text of one counts.
+pub fn number(min: f64, max: f64, example: f64) -> Number {
+    Number { min, max, example }
+}
+
+/// See [`number`].
+pub struct Number {
+    min: f64,
+    max: f64,
+    example: f64,
+}
+
+impl Rule for Number {
+    type Out = f64;
+
+    fn check(&self, value: &Value) -> Result<f64, Broken> {
+        let number = match value {
+            Value::Bool(flag) => f64::from(u8::from(*flag)),
+            Value::Number(number) => number.as_f64().unwrap_or(f64::INFINITY),
+            Value::String(text) => real_number(text).ok_or_else(|| {
+                Broken::new(
+                    "float_parsing",
+                    "Input should be a valid number, unable to parse string as a number",
+                )
+            })?,
+            _ => return Err(Broken::new("float_type", "Input should be a valid number")),
+        };
+        if !number.is_finite() {
+            return Err(Broken::new("finite_number", "Input should be a finite number"));
+        }
+        if number < self.min {
+            return Err(Broken::with(
+                "greater_than_equal",
+                format!("Input should be greater than or equal to {}", self.min),
+                json!({ "ge": self.min }),
+            ));
+        }
+        if number > self.max {
+            return Err(Broken::with(
+                "less_than_equal",
+                format!("Input should be less than or equal to {}", self.max),
+                json!({ "le": self.max }),
+            ));
+        }
+        // Not the negative zero, which nobody means.
+        Ok(number + 0.0)
+    }
+
+    fn schema(&self) -> Value {
+        json!({
+            "type": "number", "format": "double",
+            "minimum": self.min, "maximum": self.max, "examples": [self.example],
+        })
+    }
+}
+
+/// Reads `12.5`, ` 12.5 `, `1_000.5`, `1e3`, `inf` and `nan` alike.
+fn real_number(text: &str) -> Option<f64> {
+    let text = text.trim();
+    let underscores_between = !text.starts_with('_') && !text.ends_with('_') && !text.contains("__");
+    if underscores_between { text.replace('_', "").parse().ok() } else { None }
+}
+
 /// Reads `12`, ` 12 `, `+12`, `1_000` and `12.0` alike; numbers beyond 128 bits stop at the end of the range.
 fn whole_number(text: &str) -> Option<i128> {
     let text = text.trim();
@@ -407,14 +495,23 @@ impl Rule for UuidText {
     }
 }
 
-/// One of a few words; upper case is taken for lower case.
+/// One of a few words, to the letter.
 pub fn one_of<T: Copy + 'static>(words: &'static [(&'static str, T)]) -> OneOf<T> {
-    OneOf { words }
+    OneOf { words, any_case: false }
 }
 
 /// See [`one_of`].
 pub struct OneOf<T: 'static> {
     words: &'static [(&'static str, T)],
+    any_case: bool,
+}
+
+impl<T> OneOf<T> {
+    /// The same words; upper case is taken for lower case.
+    #[must_use]
+    pub fn in_any_case(self) -> Self {
+        Self { any_case: true, ..self }
+    }
 }
 
 impl<T: Copy + 'static> Rule for OneOf<T> {
@@ -422,7 +519,9 @@ impl<T: Copy + 'static> Rule for OneOf<T> {
 
     fn check(&self, value: &Value) -> Result<T, Broken> {
         let given = value.as_str().unwrap_or_default();
-        let known = self.words.iter().find(|(word, _)| word.eq_ignore_ascii_case(given));
+        let is_given =
+            |word: &str| if self.any_case { word.eq_ignore_ascii_case(given) } else { word == given };
+        let known = self.words.iter().find(|(word, _)| is_given(word));
         known.map(|(_, meaning)| *meaning).ok_or_else(|| {
             let quoted: Vec<String> = self.words.iter().map(|(word, _)| format!("'{word}'")).collect();
             let expected = match quoted.split_last() {

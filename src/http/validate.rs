@@ -1,8 +1,9 @@
 //! Validation: the words of a 422 entry, to the letter of the wire contract, and what of the input it may show.
 
 use std::borrow::Cow;
+use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::domain::auth::passwords::{self, Weakness};
@@ -77,12 +78,12 @@ impl Broken {
 
     /// The whole entry: this, where it was found, and what was found there.
     pub fn at(self, loc: Vec<Loc>, input: Value) -> Invalid {
-        Invalid { kind: self.kind, loc, msg: self.message, input, ctx: self.context }
+        Invalid { kind: self.kind.into(), loc, msg: self.message, input, ctx: self.context }
     }
 }
 
 /// One step of the way to a value.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Loc {
     /// A part of the request, or a field in it.
@@ -97,12 +98,21 @@ impl From<&'static str> for Loc {
     }
 }
 
+impl fmt::Display for Loc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Offset(offset) => write!(f, "{offset}"),
+        }
+    }
+}
+
 /// One entry of a 422 answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Invalid {
     /// What is wrong, for programs.
     #[serde(rename = "type")]
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// Where: the part of the request, then the field.
     pub loc: Vec<Loc>,
     /// What is wrong, for people.

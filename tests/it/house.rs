@@ -9,6 +9,7 @@ use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use satchel::cli::serve::Server;
 use satchel::clock::{Clock, Timestamp};
 use satchel::config::Config;
+use satchel::db::Write;
 use satchel::domain::auth::Admin;
 use satchel::domain::users::{self, Patch, Role};
 use serde_json::{Value, json};
@@ -138,15 +139,17 @@ impl House {
     /// Registers a user, gives him a role, and signs in.
     pub async fn guest_as(&self, name: &str, role: Role) -> Guest {
         let uuid = self.register(name).await;
-        let id = uuid.parse().unwrap();
-        let patch = Patch { role: Some(role), ..Patch::default() };
-        self.server
-            .app
-            .db
-            .write(move |db| users::update_as_admin(db, &Admin::operator(), id, &patch))
-            .await
-            .unwrap();
+        self.change(&uuid, Patch { role: Some(role), ..Patch::default() }).await;
         self.sign_in(name, uuid).await
+    }
+
+    /// Changes a user as whoever runs the server would.
+    pub async fn change(&self, uuid: &str, patch: Patch) {
+        let uuid = uuid.parse().unwrap();
+        let change = move |db: &Write| {
+            users::update_as_admin(db, &Admin::operator(), &users::by_uuid(db, uuid)?, &patch)
+        };
+        self.server.app.db.write(change).await.unwrap();
     }
 
     /// Adds a book.

@@ -7,8 +7,9 @@ use salvo::oapi::endpoint;
 
 use super::TAG_ADMIN;
 use super::auth::Register;
-use super::users::{ShowUser, UserPath, UserUpdate, add, deleted};
+use super::users::{ShowUser, UserPath, UserUpdate, deleted};
 use crate::app::App;
+use crate::db::Write;
 use crate::domain::auth::{Admin, Caller};
 use crate::domain::users::{self, NewUser, Patch, Role};
 use crate::http::answer::{Created, Done, Failure, Message};
@@ -26,7 +27,7 @@ struct AdminCreate {
 impl Input for AdminCreate {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let register = Register::read(fields);
-        let role = fields.or("role", one_of(&Role::WORDS), Role::User);
+        let role = fields.or("role", one_of(&Role::WORDS).in_any_case(), Role::User);
         let is_active = fields.or("is_active", Flag, true);
         Some(Self { register: register?, role: role?, is_active: is_active? })
     }
@@ -39,7 +40,7 @@ struct AdminUpdate(Patch);
 impl Input for AdminUpdate {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let profile = UserUpdate::read_profile(fields);
-        let role = fields.optional("role", one_of(&Role::WORDS));
+        let role = fields.optional("role", one_of(&Role::WORDS).in_any_case());
         Some(Self(Patch { role: role?, ..profile? }))
     }
 }
@@ -52,7 +53,7 @@ struct RoleQuery {
 
 impl Input for RoleQuery {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let new_role = fields.required("new_role", one_of(&Role::WORDS));
+        let new_role = fields.required("new_role", one_of(&Role::WORDS).in_any_case());
         Some(Self { new_role: new_role? })
     }
 }
@@ -80,7 +81,7 @@ pub async fn admin_create_user(
 ) -> Result<Created<ShowUser>, Failure> {
     let Json(given) = input.0;
     let new = NewUser { role: given.role, is_active: given.is_active, ..given.register.new_user(&app) };
-    let user = add(&app, new, given.register.password).await?;
+    let user = app.auth.sign_up(&app.db, new, given.register.password).await?;
     Ok(Created(ShowUser::whole(user)))
 }
 
@@ -105,7 +106,7 @@ pub async fn admin_delete_user(
     admin: Admin,
 ) -> Result<Done<Message>, Failure> {
     let Path(path) = input.0;
-    app.db.write(move |db| users::delete_as_admin(db, &admin, path.uuid)).await?;
+    app.db.write(move |db| users::delete_as_admin(db, &admin, &users::by_uuid(db, path.uuid)?)).await?;
     Ok(Done(deleted(path.uuid)))
 }
 
@@ -138,6 +139,8 @@ pub async fn admin_set_active(
 }
 
 async fn patch(app: &App, admin: Admin, path: UserPath, patch: Patch) -> Result<Done<ShowUser>, Failure> {
-    let user = app.db.write(move |db| users::update_as_admin(db, &admin, path.uuid, &patch)).await?;
+    let change =
+        move |db: &Write| users::update_as_admin(db, &admin, &users::by_uuid(db, path.uuid)?, &patch);
+    let user = app.db.write(change).await?;
     Ok(Done(ShowUser::whole(user)))
 }

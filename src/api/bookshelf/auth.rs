@@ -1,20 +1,20 @@
 //! bookshelf, `/auth`: register, sign in, refresh, sign out.
 
 use salvo::Writer;
-use salvo::oapi::{ToSchema, endpoint};
-use serde::Serialize;
+use salvo::oapi::endpoint;
 
 use super::TAG_AUTH;
-use super::users::{ShowUser, add, refuse_own_name};
+use super::users::ShowUser;
+use crate::api::common::{LogIn, TokenPair};
 use crate::app::App;
 use crate::domain::auth::passwords::Password;
-use crate::domain::auth::{Caller, SignIn, Tokens, sessions};
+use crate::domain::auth::{Caller, sessions};
 use crate::domain::emails::Email;
-use crate::domain::users::{NewUser, Role};
+use crate::domain::users::NewUser;
 use crate::http::answer::{Created, Done, Failure, Message};
 use crate::http::extract::Address;
 use crate::http::input::{Fields, Form, Input, Json, Valid};
-use crate::http::rules::{GivenPassword, NewPassword, Rule, Token, text, username};
+use crate::http::rules::{NewPassword, Token, text, username};
 
 pub const LOGGED_OUT: &str = "Successfully logged out";
 pub const LOGGED_OUT_EVERYWHERE: &str = "Successfully logged out from all devices";
@@ -30,17 +30,13 @@ pub struct Register {
 }
 
 impl Register {
-    /// The user to be, with the role `user`, without a password.
+    /// The user to be, with the role `user`.
     pub fn new_user(&self, app: &App) -> NewUser {
         NewUser {
-            uuid: app.clock.new_id(),
-            email: self.email.clone(),
             username: Some(self.username.clone()),
             first_name: Some(self.first_name.clone()),
             last_name: Some(self.last_name.clone()),
-            password_hash: String::new(),
-            role: Role::User,
-            is_active: true,
+            ..NewUser::new(app.clock.new_id(), self.email.clone())
         }
     }
 }
@@ -52,7 +48,8 @@ impl Input for Register {
         let first_name = fields.required("first_name", text(1, 100, "Ada"));
         let last_name = fields.required("last_name", text(1, 100, "Lovelace"));
         let password = fields.required("password", NewPassword);
-        let (username, email, password) = refuse_own_name(fields, "password", username, email, password);
+        let own = [username.as_deref().unwrap_or_default(), email.as_ref().map_or("", Email::as_str)];
+        let password = fields.refuse_own_name("password", password, &own);
         Some(Self {
             username: username?,
             email: email?,
@@ -60,22 +57,6 @@ impl Input for Register {
             last_name: last_name?,
             password: password?,
         })
-    }
-}
-
-/// What somebody signs in with; `username` is the e-mail address.
-#[derive(Debug)]
-struct LogIn {
-    username: String,
-    password: Password,
-}
-
-impl Input for LogIn {
-    fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let username =
-            fields.required("username", text(0, usize::MAX, "ada@example.com").about("The e-mail address."));
-        let password = fields.required("password", GivenPassword);
-        Some(Self { username: username?, password: password? })
     }
 }
 
@@ -92,39 +73,13 @@ impl Input for Refresh {
     }
 }
 
-/// The tokens of a session.
-#[derive(Debug, Serialize, ToSchema)]
-#[salvo(schema(example = json!({
-    "access_token": "eyJ0eXAiOiJhdCtqd3QifQ.eyJ0eXAiOiJhY2Nlc3MifQ.c2lnbmF0dXJl",
-    "refresh_token": "eyJ0eXAiOiJKV1QifQ.eyJ0eXAiOiJyZWZyZXNoIn0.c2lnbmF0dXJl",
-    "token_type": "bearer",
-})))]
-pub struct TokenPair {
-    /// Opens every API; sent as `Authorization: Bearer …`.
-    access_token: String,
-    /// Gets the next pair, once.
-    refresh_token: String,
-    /// Always `bearer`.
-    token_type: &'static str,
-}
-
-impl From<Tokens> for TokenPair {
-    fn from(tokens: Tokens) -> Self {
-        Self {
-            access_token: tokens.access,
-            refresh_token: tokens.refresh.unwrap_or_default(),
-            token_type: "bearer",
-        }
-    }
-}
-
 /// Register a user
 ///
 /// Makes a user with the role `user`. Whoever registered may sign in at every API.
 #[endpoint(operation_id = "register_user", tags(TAG_AUTH))]
 pub async fn register_user(app: App, input: Valid<Json<Register>>) -> Result<Created<ShowUser>, Failure> {
     let Json(given) = input.0;
-    let user = add(&app, given.new_user(&app), given.password).await?;
+    let user = app.auth.sign_up(&app.db, given.new_user(&app), given.password).await?;
     Ok(Created(ShowUser::whole(user)))
 }
 
@@ -138,8 +93,7 @@ pub async fn log_in(
     input: Valid<Form<LogIn>>,
 ) -> Result<Done<TokenPair>, Failure> {
     let Form(given) = input.0;
-    let given = SignIn { login: given.username, password: given.password, address: address.0 };
-    let tokens = app.auth.sign_in(&app.db, given, app.config.bookshelf.lifetimes()).await?;
+    let tokens = app.auth.sign_in(&app.db, given.from(address), app.config.bookshelf.lifetimes()).await?;
     Ok(Done(tokens.into()))
 }
 

@@ -1,19 +1,18 @@
 //! bookshelf, `/books`: read by anyone, changed by their owners and moderators.
 
-use jiff::civil::Date;
 use salvo::Writer;
 use salvo::oapi::{ToSchema, endpoint};
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::TAG_BOOKS;
-use super::users::PageQuery;
+use crate::api::common::{PageQuery, page};
 use crate::app::App;
 use crate::domain::auth::Caller;
 use crate::domain::books::{self, Book, NewBook, Patch, Shelf};
 use crate::http::answer::{Created, Done, Failure, NoContent, Page};
 use crate::http::input::{Fields, Input, Json, Path, Query, Valid};
-use crate::http::rules::{CalendarDate, UuidText, integer, text};
+use crate::http::rules::{CalendarDate, Rule, UuidText, integer, text};
 
 /// A book.
 #[derive(Debug, Serialize, ToSchema)]
@@ -73,10 +72,15 @@ impl Input for BookPath {
     }
 }
 
-/// Longest title, author, publisher and language, in characters.
-const TEXT_MAX: usize = 255;
-/// Most pages of a book.
-const PAGES_MAX: i64 = 100_000;
+/// A short text of a book, 1–255 characters.
+fn words(example: &'static str) -> impl Rule<Out = String> {
+    text(1, 255, example)
+}
+
+/// How many pages a book may have.
+fn pages() -> impl Rule<Out = i64> {
+    integer(1, 100_000, 412)
+}
 
 /// A book to be.
 #[derive(Debug)]
@@ -84,12 +88,12 @@ struct BookCreate(NewBook);
 
 impl Input for BookCreate {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let title = fields.required("title", text(1, TEXT_MAX, "Dune"));
-        let author = fields.required("author", text(1, TEXT_MAX, "Frank Herbert"));
-        let publisher = fields.required("publisher", text(1, TEXT_MAX, "Chilton Books"));
-        let publish_date: Option<Date> = fields.required("publish_date", CalendarDate);
-        let pages = fields.required("pages", integer(1, PAGES_MAX, 412));
-        let language = fields.required("language", text(1, TEXT_MAX, "English"));
+        let title = fields.required("title", words("Dune"));
+        let author = fields.required("author", words("Frank Herbert"));
+        let publisher = fields.required("publisher", words("Chilton Books"));
+        let publish_date = fields.required("publish_date", CalendarDate);
+        let pages = fields.required("pages", pages());
+        let language = fields.required("language", words("English"));
         Some(Self(NewBook {
             title: title?,
             author: author?,
@@ -107,12 +111,12 @@ struct BookUpdate(Patch);
 
 impl Input for BookUpdate {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let title = fields.optional("title", text(1, TEXT_MAX, "Dune"));
-        let author = fields.optional("author", text(1, TEXT_MAX, "Frank Herbert"));
-        let publisher = fields.optional("publisher", text(1, TEXT_MAX, "Chilton Books"));
+        let title = fields.optional("title", words("Dune"));
+        let author = fields.optional("author", words("Frank Herbert"));
+        let publisher = fields.optional("publisher", words("Chilton Books"));
         let publish_date = fields.optional("publish_date", CalendarDate);
-        let pages = fields.optional("pages", integer(1, PAGES_MAX, 412));
-        let language = fields.optional("language", text(1, TEXT_MAX, "English"));
+        let pages = fields.optional("pages", pages());
+        let language = fields.optional("language", words("English"));
         Some(Self(Patch {
             title: title?,
             author: author?,
@@ -126,9 +130,9 @@ impl Input for BookUpdate {
 
 /// List all books, newest first
 #[endpoint(operation_id = "list_books", tags(TAG_BOOKS))]
-pub async fn list_books(app: App, input: Valid<Query<PageQuery>>) -> Result<Page<BookOut>, Failure> {
-    let Query(page) = input.0;
-    list(&app, Shelf::All, page).await
+pub async fn list_books(app: App, input: Valid<Query<PageQuery>>) -> Result<Page<Vec<BookOut>>, Failure> {
+    let Query(query) = input.0;
+    list(&app, Shelf::All, query).await
 }
 
 /// List one's own books, newest first
@@ -137,15 +141,15 @@ pub async fn list_own_books(
     app: App,
     caller: Caller,
     input: Valid<Query<PageQuery>>,
-) -> Result<Page<BookOut>, Failure> {
-    let Query(page) = input.0;
-    list(&app, Shelf::Of(caller.id()), page).await
+) -> Result<Page<Vec<BookOut>>, Failure> {
+    let Query(query) = input.0;
+    list(&app, Shelf::Of(caller.id()), query).await
 }
 
-async fn list(app: &App, shelf: Shelf, page: PageQuery) -> Result<Page<BookOut>, Failure> {
+async fn list(app: &App, shelf: Shelf, query: PageQuery) -> Result<Page<Vec<BookOut>>, Failure> {
     let found =
-        app.db.page(page.limit, move |db| books::list(db, shelf, page.cursor, page.limit + 1)).await?;
-    Ok(super::page(found, page.limit, |book| book.id, BookOut::from))
+        app.db.page(query.limit, move |db| books::list(db, shelf, query.cursor, query.limit + 1)).await?;
+    Ok(page(found, query.limit, |book| book.id, BookOut::from))
 }
 
 /// Get a book

@@ -10,9 +10,8 @@ use salvo::http::StatusCode;
 
 use super::Api;
 use crate::error::{Act, Refusal, UserKey};
-use crate::http::answer::{Message, Page, Voice, Words};
+use crate::http::answer::{Message, Voice, Words, detail};
 use crate::http::resource::at;
-use crate::http::rules::Cursor;
 
 /// The API as the table of APIs lists it.
 pub static API: Api = Api {
@@ -24,11 +23,12 @@ pub static API: Api = Api {
         (TAG_ADMIN, "Users, for administrators."),
         (TAG_BOOKS, "Books: read by anyone, changed by their owners and moderators."),
     ],
-    voice: Voice { prefixes: &["/api/v1.0"], words },
+    voice: Voice { prefixes: &["/api/v1.0"], words, envelope: detail },
     routes,
     aliases: &["/api/v1.0/admin/users"],
     refusals,
     message,
+    error_schema: None,
 };
 
 const TAG_AUTH: &str = "bookshelf: auth";
@@ -40,8 +40,8 @@ const TAG_BOOKS: &str = "bookshelf: books";
 fn words(refusal: &Refusal) -> Option<Words> {
     let (status, sentence) = match refusal {
         Refusal::WrongCredentials => (StatusCode::UNAUTHORIZED, "Invalid email or password"),
-        Refusal::EmailTaken => (StatusCode::BAD_REQUEST, "Email already registered"),
-        Refusal::UsernameTaken => (StatusCode::BAD_REQUEST, "Username already taken"),
+        Refusal::EmailTaken(..) => (StatusCode::BAD_REQUEST, "Email already registered"),
+        Refusal::UsernameTaken(_) => (StatusCode::BAD_REQUEST, "Username already taken"),
         _ => return None,
     };
     Some((status, sentence.into()))
@@ -94,27 +94,26 @@ fn routes() -> Vec<Router> {
 fn refusals(operation: &str) -> Vec<Refusal> {
     let user = super::EXAMPLE_ID;
     let no_user = Refusal::UserNotFound(UserKey::Uuid(user));
-    let taken = [Refusal::EmailTaken, Refusal::UsernameTaken];
+    let taken = super::example_taken(Act::Create);
     let shut_out = [Refusal::UserInactive, Refusal::UserBlocked, Refusal::UserDeleted];
-    let throttled = [Refusal::TooManyAttempts(super::EXAMPLE_WAIT), Refusal::Busy(super::EXAMPLE_WAIT)];
     match operation {
         "register_user" => taken.to_vec(),
-        "log_in" => {
-            [&[Refusal::WrongCredentials, Refusal::EmailUnconfirmed], &shut_out[..], &throttled].concat()
-        }
+        "log_in" => super::example_sign_in_refusals(),
         "refresh_tokens" => [
             &[Refusal::RefreshInvalid, Refusal::RefreshWrongKind, Refusal::RefreshRevoked][..],
             &[Refusal::EmailUnconfirmed],
             &shut_out,
         ]
         .concat(),
-        "change_password" => [&[Refusal::WrongPassword][..], &throttled].concat(),
+        "change_password" => {
+            vec![Refusal::WrongPassword, Refusal::TooManyAttempts(super::EXAMPLE_WAIT)]
+        }
         "list_users" => vec![Refusal::NotAuthenticated, Refusal::AdminRequired],
         "get_user" => vec![Refusal::NotAuthenticated, Refusal::AdminRequired, no_user],
         "get_user_by_email" => vec![
             Refusal::NotAuthenticated,
             Refusal::AdminRequired,
-            Refusal::UserNotFound(UserKey::Email("ada@example.com".into())),
+            Refusal::UserNotFound(UserKey::Email(super::EXAMPLE_EMAIL.into())),
         ],
         "update_user" => {
             [&[no_user, Refusal::NotYourself(Act::Update), Refusal::LastAdmin][..], &taken].concat()
@@ -141,18 +140,4 @@ fn message(operation: &str) -> Option<Message> {
         "delete_user" | "admin_delete_user" => Some(users::deleted(super::EXAMPLE_ID)),
         _ => None,
     }
-}
-
-/// A page of what was found, of which one more than `limit` was asked for.
-fn page<T, Out>(
-    mut found: Vec<T>,
-    limit: i64,
-    id: impl Fn(&T) -> i64,
-    out: impl FnMut(T) -> Out,
-) -> Page<Out> {
-    let limit = usize::try_from(limit).expect("a limit is between 1 and 1000");
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let next = found.last().filter(|_| more).map(|last| Cursor::after(id(last)));
-    Page { items: found.into_iter().map(out).collect(), next }
 }

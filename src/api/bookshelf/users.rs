@@ -6,17 +6,18 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::TAG_USERS;
+use crate::api::common::{PageQuery, page};
 use crate::app::App;
+use crate::db::{Read, Write};
 use crate::domain::auth::Caller;
-use crate::domain::auth::passwords::{Password, Weakness, weakness};
+use crate::domain::auth::passwords::{Password, Weakness};
 use crate::domain::books::{self, Book, Shelf};
-use crate::domain::emails::Email;
-use crate::domain::users::{self, NewUser, Patch, Role, User};
+use crate::domain::users::{self, Patch, Role, User};
 use crate::error::Result;
 use crate::http::answer::{Done, Failure, Message, Page};
 use crate::http::extract::{Address, Visitor};
 use crate::http::input::{Fields, Input, Json, Path, Query, Valid};
-use crate::http::rules::{Cursor, Flag, GivenPassword, NewPassword, Rule, UuidText, integer, text, username};
+use crate::http::rules::{Flag, GivenPassword, NewPassword, UuidText, text, username};
 use crate::http::validate::Broken;
 
 /// Most books shown with their owner; `/books/my-books` has them all, page by page.
@@ -77,7 +78,7 @@ impl ShowUser {
     /// Everything there is to see.
     pub fn whole(user: User) -> Self {
         Self {
-            username: user.username.unwrap_or_else(|| format!("user_{}", user.id.0)),
+            username: user.shown_username(),
             email: Some(user.email),
             first_name: user.first_name.unwrap_or_default(),
             last_name: user.last_name.unwrap_or_default(),
@@ -161,21 +162,6 @@ impl Input for EmailPath {
     }
 }
 
-/// Which part of a list.
-#[derive(Debug)]
-pub struct PageQuery {
-    pub limit: i64,
-    pub cursor: Option<i64>,
-}
-
-impl Input for PageQuery {
-    fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let limit = fields.or("limit", integer(1, 1000, 20).about("Most entries of the page."), 100);
-        let cursor = fields.optional("cursor", Cursor);
-        Some(Self { limit: limit?, cursor: cursor? })
-    }
-}
-
 /// What is to change of a user.
 #[derive(Debug)]
 pub struct UserUpdate(pub Patch);
@@ -194,7 +180,7 @@ impl UserUpdate {
             first_name: first_name?,
             last_name: last_name?,
             is_active: is_active?,
-            role: None,
+            ..Patch::default()
         })
     }
 }
@@ -220,33 +206,6 @@ impl Input for PasswordChange {
     }
 }
 
-/// Refuses a password that is the user's own address or name.
-pub fn refuse_own_name(
-    fields: &mut Fields<'_>,
-    name: &'static str,
-    username: Option<String>,
-    email: Option<Email>,
-    password: Option<Password>,
-) -> (Option<String>, Option<Email>, Option<Password>) {
-    let own = [username.as_deref().unwrap_or_default(), email.as_ref().map_or("", Email::as_str)];
-    let found = password.as_ref().and_then(|password| weakness(password.as_str(), &own));
-    match found {
-        Some(weakness) => {
-            fields.refuse(name, Broken::password(weakness));
-            (username, email, None)
-        }
-        None => (username, email, password),
-    }
-}
-
-/// Hashes the password and adds the user.
-pub async fn add(app: &App, mut new: NewUser, password: Password) -> Result<User> {
-    // Refused before the costly hash; the transaction looks again.
-    app.db.read(|db| users::refuse_taken(db, &new))?;
-    new.password_hash = app.auth.hasher().hash(password).await?;
-    app.db.write(move |db| users::create(db, &new)).await
-}
-
 /// Get one's own profile with one's books
 #[endpoint(operation_id = "get_own_user", tags(TAG_USERS))]
 pub async fn get_own_user(app: App, caller: Caller) -> Result<Done<UserWithBooks>, Failure> {
@@ -254,7 +213,7 @@ pub async fn get_own_user(app: App, caller: Caller) -> Result<Done<UserWithBooks
     Ok(Done(UserWithBooks { user: ShowUser::whole(user), books }))
 }
 
-fn with_books(db: &crate::db::Read, uuid: Uuid) -> Result<(User, Vec<BookOfUser>)> {
+fn with_books(db: &Read, uuid: Uuid) -> Result<(User, Vec<BookOfUser>)> {
     let user = users::by_uuid(db, uuid)?;
     let books = books::list(db, Shelf::Of(user.id), None, BOOKS_SHOWN_MAX)?;
     Ok((user, books.into_iter().map(BookOfUser::from).collect()))
@@ -266,11 +225,11 @@ pub async fn list_users(
     app: App,
     visitor: Visitor,
     input: Valid<Query<PageQuery>>,
-) -> Result<Page<ShowUser>, Failure> {
-    let Query(page) = input.0;
+) -> Result<Page<Vec<ShowUser>>, Failure> {
+    let Query(query) = input.0;
     users::refuse_browsing(app.config.users.directory, visitor.0.as_ref())?;
-    let found = app.db.page(page.limit, move |db| users::list(db, page.cursor, page.limit + 1)).await?;
-    Ok(super::page(found, page.limit, |user| user.id.0, |user| ShowUser::to(&visitor, user)))
+    let found = app.db.page(query.limit, move |db| users::list(db, query.cursor, query.limit + 1)).await?;
+    Ok(page(found, query.limit, |user| user.id.0, |user| ShowUser::to(&visitor, user)))
 }
 
 /// Get a user with his books
@@ -313,7 +272,8 @@ pub async fn update_user(
     input: Valid<(Path<UserPath>, Json<UserUpdate>)>,
 ) -> Result<Done<ShowUser>, Failure> {
     let (Path(path), Json(update)) = input.0;
-    let user = app.db.write(move |db| users::update(db, &caller, path.uuid, &update.0)).await?;
+    let change = move |db: &Write| users::update(db, &caller, &users::by_uuid(db, path.uuid)?, &update.0);
+    let user = app.db.write(change).await?;
     Ok(Done(ShowUser::whole(user)))
 }
 
@@ -327,7 +287,7 @@ pub async fn delete_user(
     input: Valid<Path<UserPath>>,
 ) -> Result<Done<Message>, Failure> {
     let Path(path) = input.0;
-    app.db.write(move |db| users::delete(db, &caller, path.uuid)).await?;
+    app.db.write(move |db| users::delete(db, &caller, &users::by_uuid(db, path.uuid)?)).await?;
     Ok(Done(deleted(path.uuid)))
 }
 

@@ -28,7 +28,7 @@ use self::tokens::{Bad, Claims, Kind, Names};
 use super::users::{Role, UserId};
 use crate::clock::Clock;
 use crate::config;
-use crate::db::{Change, Db};
+use crate::db::{self, Change, Db};
 use crate::error::{Error, Refusal, Result};
 
 /// A user who proved who he is with an access token. Only this room makes one.
@@ -210,6 +210,15 @@ impl Auth {
 /// Removes a bounded number of rows of each kind; whether there may be more.
 fn purge_some(db: &crate::db::Write) -> Result<bool> {
     Ok(sessions::purge(db)? | throttle::purge(db)? | proofs::purge(db)?)
+}
+
+/// What it means that a row which is to be the caller's could not be added.
+pub fn caller_gone(error: rusqlite::Error) -> Error {
+    match db::broken(&error) {
+        // Deleted since he was asked who he is.
+        Some(db::Broken::ForeignKey) => Refusal::TokenInvalid.into(),
+        _ => error.into(),
+    }
 }
 
 /// The hashing settings as the hashing threads take them.

@@ -64,27 +64,23 @@ pub fn open(db: &Write, user: &User, id: Uuid, lifetime: Duration) -> Result<Ses
 
 /// The caller that these claims of an access token speak for, as things stand now.
 pub fn caller(db: &Read, claims: &Claims, require_confirmed: bool) -> Result<Caller> {
-    let sql = "select u.id, u.role, u.epoch, s.ended_at is not null,
-                      u.deleted_at is not null or u.blocked_at is not null or u.is_active = 0
-                        or (u.confirm_required = 1 or :require_confirmed) and u.email_confirmed_at is null
+    let sql = "select u.id, u.role, u.is_active,
+                      u.epoch = :epoch and s.ended_at is null and u.deleted_at is null and u.blocked_at is null
+                        and (u.email_confirmed_at is not null
+                             or u.confirm_required = 0 and not :require_confirmed)
                from sessions s join users u on u.id = s.user_id
                where s.id = :session and u.uuid = :user";
     let params = named_params! {
-        ":session": claims.sid, ":user": claims.sub, ":require_confirmed": require_confirmed,
+        ":session": claims.sid, ":user": claims.sub, ":epoch": claims.epoch,
+        ":require_confirmed": require_confirmed,
     };
     let found = db.one(sql, params, |row| {
-        Ok((
-            row.get(0)?,
-            row.get::<_, Role>(1)?,
-            row.get::<_, i64>(2)?,
-            row.get::<_, bool>(3)?,
-            row.get::<_, bool>(4)?,
-        ))
+        Ok((row.get(0)?, row.get::<_, Role>(1)?, row.get::<_, bool>(2)?, row.get::<_, bool>(3)?))
     })?;
     match found {
-        Some((id, role, epoch, false, false)) if epoch == claims.epoch => {
-            Ok(Caller { id, uuid: claims.sub, role, session: claims.sid })
-        }
+        Some((id, role, true, true)) => Ok(Caller { id, uuid: claims.sub, role, session: claims.sid }),
+        // Deactivation ended the token; whoever has it may know why.
+        Some((_, _, false, _)) => Err(Refusal::TokenOfInactive.into()),
         _ => Err(Refusal::TokenInvalid.into()),
     }
 }

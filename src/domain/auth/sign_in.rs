@@ -1,4 +1,4 @@
-//! Signing in, refreshing, changing the password: the ways that wait for the hashing threads.
+//! Signing up and in, refreshing, changing the password: the ways that wait for the hashing threads.
 //!
 //! These are the domain's only async functions: a password is hashed between two transactions, in a bounded
 //! pool, so that a flood of sign-ins slows nobody else.
@@ -13,14 +13,14 @@ use super::tokens::{self, Kind};
 use super::{Auth, Caller, claims};
 use crate::config::Lifetimes;
 use crate::db::Db;
-use crate::domain::users::{self, User};
+use crate::domain::users::{self, Login, NewUser, User};
 use crate::error::{Context, Error, Refusal, Result};
 
 /// What somebody signs in with.
 #[derive(Debug)]
 pub struct SignIn {
-    /// The e-mail address, as it was typed.
-    pub login: String,
+    /// Who he says he is.
+    pub login: Login,
     /// The password, as it was typed.
     pub password: Password,
     /// Where the request comes from.
@@ -37,6 +37,14 @@ pub struct Tokens {
 }
 
 impl Auth {
+    /// Adds a user with this password.
+    pub async fn sign_up(&self, db: &Db, new: NewUser, password: Password) -> Result<User> {
+        // Refused before the costly hash; the transaction looks again.
+        db.read(|db| users::refuse_taken(db, &new))?;
+        let hash = self.hasher.hash(password).await?;
+        db.write(move |db| users::create(db, &new, &hash)).await
+    }
+
     /// Signs a user in and begins a session.
     ///
     /// An unknown user and a wrong password are refused alike and in the same time. Only after a right password
@@ -56,7 +64,7 @@ impl Auth {
         let session = db
             .write(move |db| {
                 // The user may have changed while the password was hashed.
-                let user = match users::with_password(db, &user.email)? {
+                let user = match users::with_password(db, &Login::Email(user.email))? {
                     Some((now, hash)) if now.id == user.id && hash == stored => now,
                     _ => return Err(Refusal::WrongCredentials.into()),
                 };
@@ -112,23 +120,25 @@ impl Auth {
         if let Some(weakness) = weakness(new.as_str(), &own) {
             return Err(unfit(weakness));
         }
-        let known = db.read(|db| users::with_password(db, &user.email))?;
-        let attempt = attempt_at(known.as_ref(), &user.email, address);
+        let login = Login::Email(user.email);
+        let known = db.read(|db| users::with_password(db, &login))?;
+        let attempt = attempt_at(known.as_ref(), &login, address);
         match self.prove(db, attempt, current, known.as_ref()).await {
             Err(Error::Refusal(Refusal::WrongCredentials)) => {
                 return Err(Error::from(Refusal::WrongPassword).into());
             }
             outcome => outcome?,
         };
-        let Some((user, stored)) = known else { return Err(Error::from(Refusal::TokenInvalid).into()) };
+        let Some((_, stored)) = known else { return Err(Error::from(Refusal::TokenInvalid).into()) };
+        let id = caller.id();
         let hash = self.hasher.hash(new).await?;
         db.write(move |db| {
-            match users::with_password(db, &user.email)? {
-                Some((now, present)) if now.id == user.id && present == stored => {}
+            match users::with_password(db, &login)? {
+                Some((now, present)) if now.id == id && present == stored => {}
                 _ => return Err(Refusal::WrongPassword.into()),
             }
-            throttle::forgive(db, user.id, &attempt)?;
-            users::set_password(db, user.id, &hash)
+            throttle::forgive(db, id, &attempt)?;
+            users::set_password(db, id, &hash)
         })
         .await?;
         tracing::info!(user.id = caller.id().0, "password changed");
@@ -186,12 +196,10 @@ impl Auth {
     }
 }
 
-/// An unknown account is counted by the name it was called by, a known one by what it is. Names are told apart
-/// as the table tells addresses apart, by ASCII's case: otherwise two spellings that share a counter would
-/// show that neither is anybody's.
-fn attempt_at(known: Option<&(User, String)>, login: &str, address: IpAddr) -> Attempt {
+/// An unknown account is counted by the name it was called by, a known one by what it is.
+fn attempt_at(known: Option<&(User, String)>, login: &Login, address: IpAddr) -> Attempt {
     match known {
         Some((user, _)) => Attempt::new(user.uuid.as_bytes(), address),
-        None => Attempt::new(login.trim().to_ascii_lowercase().as_bytes(), address),
+        None => Attempt::new(login.key().as_bytes(), address),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use satchel::domain::users::{Patch, Role};
 use serde_json::{Map, Value, json};
 
-use super::{again, log_out, look_up, patch, say, status_of};
+use super::{again, log_out, look_up, say, status_of};
 use crate::house::{Answer, Guest, House, answer, book, document, registration};
 
 /// An operation of the document.
@@ -132,7 +132,7 @@ async fn each_protected_operation_refuses_every_token_that_is_no_longer_or_never
     let logged_out = again(&house, &admin).await;
     log_out(&house, &logged_out.access).await;
     let inactive = house.guest_as("inactive", Role::Admin).await;
-    patch(&house, &inactive, Patch { is_active: Some(false), ..Patch::default() }).await;
+    house.change(&inactive.uuid, Patch { is_active: Some(false), ..Patch::default() }).await;
     let blocked = house.guest_as("blocked", Role::Admin).await;
     super::set_blocked(&house, &blocked, true).await;
     let deleted = house.guest_as("deleted", Role::Admin).await;
@@ -421,7 +421,7 @@ async fn the_last_active_administrator_remains() {
     let house = House::new().await;
     let admin = house.guest_as("root", Role::Admin).await;
     let second = house.guest_as("second", Role::Admin).await;
-    patch(&house, &second, Patch { is_active: Some(false), ..Patch::default() }).await;
+    house.change(&second.uuid, Patch { is_active: Some(false), ..Patch::default() }).await;
     let user = format!("/api/v1.0/users/{}", admin.uuid);
     let as_admin = format!("/api/v1.0/users/admin/{}", admin.uuid);
     for request in [

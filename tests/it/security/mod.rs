@@ -19,8 +19,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::pkcs8::DecodePrivateKey;
 use ed25519_dalek::{Signer, SigningKey};
 use rusqlite::types::FromSql;
+use satchel::db::Write;
 use satchel::domain::auth::Admin;
-use satchel::domain::users::{self, Patch};
+use satchel::domain::users;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -121,17 +122,13 @@ async fn again(house: &House, guest: &Guest) -> Guest {
     Guest { access, refresh, ..guest.clone() }
 }
 
-/// Changes a user as whoever runs the server would.
-async fn patch(house: &House, guest: &Guest, patch: Patch) {
-    let uuid = guest.uuid.parse().unwrap();
-    let db = &house.server.app.db;
-    db.write(move |db| users::update_as_admin(db, &Admin::operator(), uuid, &patch)).await.unwrap();
-}
-
 async fn set_blocked(house: &House, guest: &Guest, blocked: bool) {
     let uuid = guest.uuid.parse().unwrap();
     let db = &house.server.app.db;
-    db.write(move |db| users::set_blocked(db, &Admin::operator(), uuid, blocked)).await.unwrap();
+    let block = move |db: &Write| {
+        users::set_blocked(db, &Admin::operator(), &users::by_uuid(db, uuid)?, blocked)
+    };
+    db.write(block).await.unwrap();
 }
 
 /// One value out of the database.

@@ -8,7 +8,7 @@ use satchel::domain::emails::Email;
 use satchel::domain::users::{self, Patch, User};
 use satchel::error::{Error, Refusal, Result};
 
-use super::{bytes_of_the_database, change_password, contains, look_up, me, patch, refresh};
+use super::{bytes_of_the_database, change_password, contains, look_up, me, refresh};
 use crate::house::{Guest, House, PASSWORD};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -81,7 +81,7 @@ async fn another_address_ends_the_proofs_of_the_old_one() {
         let ada = house.guest(&name).await;
         let token = issue(&house, &ada, purpose).await;
         let email = Email::parse(&format!("new-{name}@example.com"), false).unwrap();
-        patch(&house, &ada, Patch { email: Some(email), ..Patch::default() }).await;
+        house.change(&ada.uuid, Patch { email: Some(email), ..Patch::default() }).await;
         assert_spent(&house, purpose, &token, "after the address changed").await;
         let token = issue(&house, &ada, purpose).await;
         spend(&house, purpose, &token).await.unwrap();
@@ -95,7 +95,7 @@ async fn coming_back_to_the_old_address_revives_no_proof() {
     let tokens = [issue(&house, &ada, BOTH[0]).await, issue(&house, &ada, BOTH[1]).await];
     for email in ["new@example.com", "ada@example.com"] {
         let email = Some(Email::parse(email, false).unwrap());
-        patch(&house, &ada, Patch { email, ..Patch::default() }).await;
+        house.change(&ada.uuid, Patch { email, ..Patch::default() }).await;
     }
     for (purpose, token) in BOTH.into_iter().zip(&tokens) {
         assert_spent(&house, purpose, token, "after the address went and came back").await;

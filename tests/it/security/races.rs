@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use satchel::db::{Db, Options};
+use satchel::db::{Db, Options, Write};
 use satchel::domain::auth::{Admin, keys, sessions};
 use satchel::domain::users::Role;
 use satchel::domain::{books, users};
@@ -13,7 +13,7 @@ use satchel::error::{Error, Refusal};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{again, connect, header_of, log_out, look_up, me, patch, read_out, status_of};
+use super::{again, connect, header_of, log_out, look_up, me, read_out, status_of};
 use crate::house::{House, answer, book, registration};
 
 /// How long a running server may take to notice what another process did.
@@ -108,7 +108,10 @@ async fn a_block_by_another_process_is_noticed_by_the_running_server() {
         assert_eq!(me(&house, &guest.access).await, 200);
         assert_eq!(me(&house, &ada.access).await, if blocked { 200 } else { 401 });
         let other = Db::open(&Options::new(house.database()), house.clock.clone()).unwrap();
-        other.write(move |db| users::set_blocked(db, &Admin::operator(), uuid, blocked)).await.unwrap();
+        let block = move |db: &Write| {
+            users::set_blocked(db, &Admin::operator(), &users::by_uuid(db, uuid)?, blocked)
+        };
+        other.write(block).await.unwrap();
         assert_dies_soon(&house, &ada.access, "a blocked user's token lives").await;
         assert_eq!(me(&house, &guest.access).await, 200, "nobody else's token dies of it");
     }
@@ -282,7 +285,7 @@ async fn a_body_that_comes_after_the_log_out_does_nothing() {
         if is_admin {
             let second = house.guest_as("second", Role::Admin).await;
             assert_eq!(me(&house, &second.access).await, 200);
-            patch(&house, &admin, users::Patch { role: Some(Role::User), ..Default::default() }).await;
+            house.change(&admin.uuid, users::Patch { role: Some(Role::User), ..Default::default() }).await;
         } else {
             assert_eq!(log_out(&house, &guest.access).await.status, 200);
         }

@@ -4,7 +4,7 @@ use satchel::domain::users::{Patch, Role};
 use serde_json::{Value, json};
 
 use super::process::{Process, QUICK};
-use super::{again, change_password, claims_of, log_out, me, pair, patch, refresh, set_blocked};
+use super::{again, change_password, claims_of, log_out, me, pair, refresh, set_blocked};
 use crate::house::{Guest, House, PASSWORD, answer};
 
 const NEW_PASSWORD: &str = "quite another battery staple";
@@ -155,7 +155,7 @@ async fn whoever_is_let_in_again_does_not_get_the_old_tokens_back() {
     let ada = house.guest("ada").await;
     let bob = house.guest("bob").await;
     for active in [false, true] {
-        patch(&house, &ada, Patch { is_active: Some(active), ..Patch::default() }).await;
+        house.change(&ada.uuid, Patch { is_active: Some(active), ..Patch::default() }).await;
         set_blocked(&house, &bob, !active).await;
     }
     for guest in [&ada, &bob] {

@@ -1,0 +1,184 @@
+//! store, `/items`: seen by every user, changed by their owners and moderators.
+
+use std::collections::BTreeMap;
+
+use salvo::Writer;
+use salvo::oapi::{Components, RefOr, Schema, ToSchema, endpoint};
+use serde::{Serialize, Serializer};
+use uuid::Uuid;
+
+use super::TAG_ITEMS;
+use crate::api::common::{PageQuery, page};
+use crate::app::App;
+use crate::domain::auth::Caller;
+use crate::domain::items::{self, Category, Item, NewItem, Patch};
+use crate::http::answer::{Created, Done, Failure, NoContent, Page};
+use crate::http::input::{Fields, Input, Json, Path, Query, Valid};
+use crate::http::rules::{Flag, Rule, UuidText, number, one_of, text};
+
+/// An item.
+#[derive(Debug, Serialize, ToSchema)]
+#[salvo(schema(example = json!({
+    "id": "019a9d5e-6c1f-7c3b-8a54-3f0c1f4e2d10", "name": "Green tea", "category": "Grocery",
+    "price_usd": 19.99, "in_stock": true, "store_manager_id": "019a9d5e-6c1f-7c3b-8a54-3f0c1f4e2d10",
+})))]
+pub struct ItemOut {
+    id: Uuid,
+    name: String,
+    category: &'static str,
+    /// US dollars, as they were given.
+    price_usd: f64,
+    in_stock: bool,
+    /// Whose it is.
+    store_manager_id: Uuid,
+}
+
+impl From<Item> for ItemOut {
+    fn from(item: Item) -> Self {
+        Self {
+            id: item.uuid,
+            name: item.name,
+            category: item.category.word(),
+            price_usd: item.price_usd,
+            in_stock: item.in_stock,
+            store_manager_id: item.user_uuid,
+        }
+    }
+}
+
+/// Items by their ids, in an order of their own.
+#[derive(Debug)]
+pub struct ItemsOut(Vec<ItemOut>);
+
+impl Serialize for ItemsOut {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|item| (item.id, item)))
+    }
+}
+
+impl ToSchema for ItemsOut {
+    fn to_schema(components: &mut Components) -> RefOr<Schema> {
+        BTreeMap::<String, ItemOut>::to_schema(components)
+    }
+}
+
+/// The item that a path names.
+#[derive(Debug)]
+struct ItemPath {
+    uuid: Uuid,
+}
+
+impl Input for ItemPath {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let uuid = fields.required("id", UuidText);
+        Some(Self { uuid: uuid? })
+    }
+}
+
+fn name() -> impl Rule<Out = String> {
+    text(1, 64, "Green tea")
+}
+
+fn category() -> impl Rule<Out = Category> {
+    one_of(&Category::WORDS)
+}
+
+fn price() -> impl Rule<Out = f64> {
+    number(0.0, 1e9, 19.99).about("US dollars.")
+}
+
+/// An item to be.
+#[derive(Debug)]
+struct ItemCreate(NewItem);
+
+impl Input for ItemCreate {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let name = fields.required("name", name());
+        let category = fields.required("category", category());
+        let price_usd = fields.required("price_usd", price());
+        let in_stock = fields.required("in_stock", Flag);
+        Some(Self(NewItem { name: name?, category: category?, price_usd: price_usd?, in_stock: in_stock? }))
+    }
+}
+
+/// What is to change of an item.
+#[derive(Debug)]
+struct ItemUpdate(Patch);
+
+impl Input for ItemUpdate {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let name = fields.optional("name", name());
+        let category = fields.optional("category", category());
+        let price_usd = fields.optional("price_usd", price());
+        let in_stock = fields.optional("in_stock", Flag);
+        Some(Self(Patch { name: name?, category: category?, price_usd: price_usd?, in_stock: in_stock? }))
+    }
+}
+
+/// List all items, newest first
+///
+/// Answers an object: each item by its id, in order.
+#[endpoint(operation_id = "list_items", tags(TAG_ITEMS))]
+pub async fn list_items(
+    app: App,
+    _caller: Caller,
+    input: Valid<Query<PageQuery>>,
+) -> Result<Page<ItemsOut>, Failure> {
+    let Query(query) = input.0;
+    let found = app.db.page(query.limit, move |db| items::list(db, query.cursor, query.limit + 1)).await?;
+    let Page { items, next } = page(found, query.limit, |item| item.id, ItemOut::from);
+    Ok(Page { items: ItemsOut(items), next })
+}
+
+/// Get an item
+#[endpoint(operation_id = "get_item", tags(TAG_ITEMS))]
+pub async fn get_item(
+    app: App,
+    _caller: Caller,
+    input: Valid<Path<ItemPath>>,
+) -> Result<Done<ItemOut>, Failure> {
+    let Path(path) = input.0;
+    let item = app.db.read(|db| items::by_uuid(db, path.uuid))?;
+    Ok(Done(item.into()))
+}
+
+/// Add an item
+#[endpoint(operation_id = "create_item", tags(TAG_ITEMS))]
+pub async fn create_item(
+    app: App,
+    caller: Caller,
+    input: Valid<Json<ItemCreate>>,
+) -> Result<Created<ItemOut>, Failure> {
+    let Json(given) = input.0;
+    let uuid = app.clock.new_id();
+    let item = app.db.write(move |db| items::create(db, &caller, uuid, &given.0)).await?;
+    Ok(Created(item.into()))
+}
+
+/// Change an item
+///
+/// One's own; any for moderators and administrators.
+#[endpoint(operation_id = "update_item", tags(TAG_ITEMS))]
+pub async fn update_item(
+    app: App,
+    caller: Caller,
+    input: Valid<(Path<ItemPath>, Json<ItemUpdate>)>,
+) -> Result<Done<ItemOut>, Failure> {
+    let (Path(path), Json(update)) = input.0;
+    let item = app.db.write(move |db| items::update(db, &caller, path.uuid, &update.0)).await?;
+    Ok(Done(item.into()))
+}
+
+/// Delete an item
+///
+/// One's own; any for moderators and administrators.
+#[endpoint(operation_id = "delete_item", tags(TAG_ITEMS))]
+pub async fn delete_item(
+    app: App,
+    caller: Caller,
+    input: Valid<Path<ItemPath>>,
+) -> Result<NoContent, Failure> {
+    let Path(path) = input.0;
+    app.db.write(move |db| items::delete(db, &caller, path.uuid)).await?;
+    Ok(NoContent)
+}

@@ -1,0 +1,78 @@
+//! store: items under `/items` and their keepers under `/store-managers`, in the words its clients know.
+
+mod items;
+mod store_managers;
+
+use salvo::Router;
+use salvo::http::StatusCode;
+
+use super::Api;
+use crate::error::{Act, Refusal};
+use crate::http::answer::{Message, Voice, Words, detail};
+use crate::http::resource::at;
+
+/// The API as the table of APIs lists it.
+pub static API: Api = Api {
+    name: "store",
+    description: "Items and store managers. Sign in with a form, and keep items that every user may see.",
+    tags: &[
+        (TAG_ITEMS, "Items: seen by every user, changed by their owners and moderators."),
+        (TAG_MANAGERS, "Store managers, who are users: sign up, sign in, sign out."),
+    ],
+    voice: Voice { prefixes: &["/items", "/store-managers"], words, envelope: detail },
+    routes,
+    aliases: &[],
+    refusals,
+    message,
+    error_schema: None,
+};
+
+const TAG_ITEMS: &str = "store: items";
+const TAG_MANAGERS: &str = "store: store managers";
+
+/// Where this API says it otherwise than the house.
+fn words(refusal: &Refusal) -> Option<Words> {
+    match refusal {
+        Refusal::TokenInvalid | Refusal::TokenExpired | Refusal::TokenOfInactive => {
+            Some((StatusCode::UNAUTHORIZED, "Invalid token".into()))
+        }
+        Refusal::ItemNotFound(Act::Read, _) => Some((StatusCode::NOT_FOUND, "Item not found".into())),
+        Refusal::ItemNotFound(_, uuid) => {
+            Some((StatusCode::NOT_FOUND, format!("Item with id {uuid} not found").into()))
+        }
+        _ => None,
+    }
+}
+
+fn routes() -> Vec<Router> {
+    let items = Router::with_path("items")
+        .push(at("/").get(items::list_items).post(items::create_item).into())
+        .push(at("{id}").get(items::get_item).patch(items::update_item).delete(items::delete_item).into());
+    let managers = Router::with_path("store-managers")
+        .push(at("/").post(store_managers::create_store_manager).into())
+        .push(at("token").post(store_managers::create_token).into())
+        .push(at("logout").get(store_managers::log_out_store_manager).into());
+    vec![items, managers]
+}
+
+/// What each operation may be refused with, besides what its arguments imply.
+fn refusals(operation: &str) -> Vec<Refusal> {
+    let item = super::EXAMPLE_ID;
+    match operation {
+        "create_store_manager" => vec![Refusal::EmailTaken(Act::Create, super::EXAMPLE_EMAIL.into())],
+        "create_token" => super::example_sign_in_refusals(),
+        "get_item" => vec![Refusal::ItemNotFound(Act::Read, item)],
+        "update_item" => {
+            vec![Refusal::ItemNotFound(Act::Update, item), Refusal::NotYourItem(Act::Update)]
+        }
+        "delete_item" => {
+            vec![Refusal::ItemNotFound(Act::Delete, item), Refusal::NotYourItem(Act::Delete)]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// What the operations say that answer with a message.
+fn message(operation: &str) -> Option<Message> {
+    (operation == "log_out_store_manager").then(|| Message::new(store_managers::LOGGED_OUT))
+}

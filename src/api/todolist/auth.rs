@@ -1,0 +1,96 @@
+//! todolist, `/auth`: register, sign in, who one is, sign out.
+
+use salvo::Writer;
+use salvo::oapi::{ToSchema, endpoint};
+use serde::Serialize;
+
+use super::TAG_AUTH;
+use super::users::{Account, AccountCreate, add};
+use crate::app::App;
+use crate::domain::auth::passwords::Password;
+use crate::domain::auth::{Caller, SignIn, sessions};
+use crate::domain::users::{self, Login};
+use crate::http::answer::{Created, Done, Failure, NoContent};
+use crate::http::extract::Address;
+use crate::http::input::{Fields, Input, Json, Valid};
+use crate::http::rules::{GivenPassword, Rule, text};
+
+/// What somebody signs in with.
+#[derive(Debug)]
+struct LogInJson {
+    username: String,
+    password: Password,
+}
+
+impl Input for LogInJson {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let username = fields
+            .required("username", text(0, usize::MAX, "ada").about("The username or the e-mail address."));
+        let password = fields.required("password", GivenPassword);
+        Some(Self { username: username?, password: password? })
+    }
+}
+
+/// An access token.
+#[derive(Debug, Serialize, ToSchema)]
+#[salvo(schema(example = json!({
+    "access_token": "eyJ0eXAiOiJhdCtqd3QifQ.eyJ0eXAiOiJhY2Nlc3MifQ.c2lnbmF0dXJl",
+    "token_type": "bearer", "expires_in": 86400,
+})))]
+struct ExpiringToken {
+    /// Opens every API; sent as `Authorization: Bearer …`.
+    access_token: String,
+    /// Always `bearer`.
+    token_type: &'static str,
+    /// How long it is good, in seconds.
+    expires_in: u64,
+}
+
+/// Register a user
+///
+/// Whoever registered may sign in at every API.
+#[endpoint(operation_id = "register_account", tags(TAG_AUTH))]
+pub async fn register_account(
+    app: App,
+    input: Valid<Json<AccountCreate>>,
+) -> Result<Created<Account>, Failure> {
+    let Json(given) = input.0;
+    add(&app, given).await
+}
+
+/// Sign in
+///
+/// By username or e-mail address. There is no refresh token.
+#[endpoint(operation_id = "log_in_with_json", tags(TAG_AUTH))]
+pub async fn log_in_with_json(
+    app: App,
+    address: Address,
+    input: Valid<Json<LogInJson>>,
+) -> Result<Done<ExpiringToken>, Failure> {
+    let Json(given) = input.0;
+    let login = Login::EmailOrUsername(given.username);
+    let given = SignIn { login, password: given.password, address: address.0 };
+    let lifetimes = app.config.todolist.lifetimes();
+    let tokens = app.auth.sign_in(&app.db, given, lifetimes).await?;
+    Ok(Done(ExpiringToken {
+        access_token: tokens.access,
+        token_type: "bearer",
+        expires_in: lifetimes.access.as_secs(),
+    }))
+}
+
+/// Get one's own account
+#[endpoint(operation_id = "get_own_account", tags(TAG_AUTH))]
+pub async fn get_own_account(app: App, caller: Caller) -> Result<Done<Account>, Failure> {
+    let user = app.db.read(|db| users::by_uuid(db, caller.uuid()))?;
+    Ok(Done(Account::whole(user)))
+}
+
+/// Sign out
+///
+/// Ends the session of the token.
+#[endpoint(operation_id = "log_out_account", tags(TAG_AUTH))]
+pub async fn log_out_account(app: App, caller: Caller) -> Result<NoContent, Failure> {
+    app.db.write(move |db| sessions::end(db, &caller)).await?;
+    Ok(NoContent)
+}

@@ -1,0 +1,64 @@
+//! todolist, `/health`: whether the server and its database are well.
+
+use salvo::Writer;
+use salvo::oapi::{ToSchema, endpoint};
+use serde::Serialize;
+
+use super::TAG_HEALTH;
+use crate::app::App;
+use crate::http::answer::{Done, Unavailable};
+
+/// How the server is.
+#[derive(Debug, Serialize, ToSchema)]
+#[salvo(schema(example = json!({
+    "status": "healthy", "version": "0.1.0", "environment": "development",
+    "timestamp": "2026-11-21T05:06:39.560803Z",
+    "database": { "status": "connected", "current_time": "2026-11-21T05:06:39.560803Z" },
+})))]
+pub struct DatabaseHealth {
+    /// `healthy`, or `unhealthy` when the database cannot be read.
+    status: &'static str,
+    version: &'static str,
+    /// `development` or `production`.
+    environment: &'static str,
+    /// When this was asked, in UTC.
+    timestamp: String,
+    database: DatabaseState,
+}
+
+/// How the database is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DatabaseState {
+    /// `connected` or `disconnected`.
+    status: &'static str,
+    /// When it answered, in UTC; left out when it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current_time: Option<String>,
+}
+
+/// See whether the server and its database are well
+///
+/// Opens the database file and reads it: 503 when that cannot be done.
+#[endpoint(operation_id = "get_database_health", tags(TAG_HEALTH))]
+pub async fn get_database_health(app: App) -> Result<Done<DatabaseHealth>, Unavailable<DatabaseHealth>> {
+    let timestamp = app.clock.now().utc();
+    let asked = app.db.ping();
+    let database = DatabaseState {
+        status: if asked.is_ok() { "connected" } else { "disconnected" },
+        current_time: asked.is_ok().then(|| app.clock.now().utc()),
+    };
+    let health = DatabaseHealth {
+        status: if asked.is_ok() { "healthy" } else { "unhealthy" },
+        version: env!("CARGO_PKG_VERSION"),
+        environment: app.config.environment.word(),
+        timestamp,
+        database,
+    };
+    match asked {
+        Ok(()) => Ok(Done(health)),
+        Err(error) => {
+            tracing::error!("the database cannot be read: {error}");
+            Err(Unavailable(health))
+        }
+    }
+}
