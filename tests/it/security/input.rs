@@ -28,24 +28,31 @@ struct Range {
     house: House,
     admin: Guest,
     book: String,
+    item: String,
 }
 
 impl Range {
     fn new() -> Self {
         let runtime = Runtime::new().unwrap();
-        let (house, admin, book) = runtime.block_on(async {
+        let (house, admin, book, item) = runtime.block_on(async {
             let house = House::with(|config| config.auth.sign_in_delays = false).await;
             // The last administrator cannot take himself away.
             let admin = house.guest_as("root", Role::Admin).await;
             let book = house.book(&admin, "Dune").await["uuid"].as_str().unwrap().to_owned();
-            (house, admin, book)
+            let item = json!({ "name": "Tea", "category": "Grocery", "price_usd": 1, "in_stock": true });
+            let item = answer(house.by(&admin, "POST", "/items").json(&item)).await;
+            answer(house.by(&admin, "POST", "/v1/todos").json(&json!({ "title": "Read" }))).await;
+            (house, admin, book, item.body["id"].as_str().unwrap().to_owned())
         });
-        Self { runtime, house, admin, book }
+        Self { runtime, house, admin, book, item }
     }
 
     fn fill(&self, path: &str, with: Option<&str>) -> String {
         path.replace("{user_uuid}", with.unwrap_or(&self.admin.uuid))
             .replace("{book_uuid}", with.unwrap_or(&self.book))
+            .replace("{id}", with.unwrap_or(&self.item))
+            .replace("{user_id}", with.unwrap_or("1"))
+            .replace("{todo_id}", with.unwrap_or("1"))
             .replace("{email}", with.unwrap_or("root@example.com"))
     }
 
@@ -73,7 +80,7 @@ fn check<S: Strategy>(strategy: &S, test: impl Fn(S::Value)) {
         .unwrap();
 }
 
-const FIELDS: [&str; 18] = [
+const FIELDS: [&str; 27] = [
     "username",
     "email",
     "first_name",
@@ -90,6 +97,15 @@ const FIELDS: [&str; 18] = [
     "publish_date",
     "pages",
     "language",
+    "full_name",
+    "name",
+    "password_hash",
+    "category",
+    "price_usd",
+    "in_stock",
+    "description",
+    "priority",
+    "is_completed",
     "id",
     "",
 ];
@@ -174,7 +190,19 @@ fn no_body_of_any_bytes_and_type_is_answered_with_a_fault() {
 #[test]
 fn no_query_is_answered_with_a_fault() {
     let range = Range::new();
-    let names = ["limit", "cursor", "new_role", "is_active", "page", "sort", "q", "", "%ff", "a[b]"];
+    let names = [
+        "limit",
+        "cursor",
+        "new_role",
+        "is_active",
+        "page",
+        "page_size",
+        "completed",
+        "sort",
+        "",
+        "%ff",
+        "a[b]",
+    ];
     let value = prop_oneof![
         any::<String>(),
         any::<i64>().prop_map(|number| number.to_string()),
@@ -253,15 +281,24 @@ async fn a_hostile_id_in_a_path_is_the_clients_fault() {
         long.as_str(),
     ] {
         for (method, path) in [
-            ("GET", "books"),
-            ("PATCH", "books"),
-            ("DELETE", "books"),
-            ("GET", "users"),
-            ("PATCH", "users"),
-            ("DELETE", "users"),
-            ("GET", "users/email"),
+            ("GET", "/api/v1.0/books"),
+            ("PATCH", "/api/v1.0/books"),
+            ("DELETE", "/api/v1.0/books"),
+            ("GET", "/api/v1.0/users"),
+            ("PATCH", "/api/v1.0/users"),
+            ("DELETE", "/api/v1.0/users"),
+            ("GET", "/api/v1.0/users/email"),
+            ("GET", "/items"),
+            ("PATCH", "/items"),
+            ("DELETE", "/items"),
+            ("GET", "/v1/todos"),
+            ("PATCH", "/v1/todos"),
+            ("DELETE", "/v1/todos"),
+            ("GET", "/v1/users"),
+            ("PATCH", "/v1/users"),
+            ("DELETE", "/v1/users"),
         ] {
-            let request = house.by(&ada, method, &format!("/api/v1.0/{path}/{id}"));
+            let request = house.by(&ada, method, &format!("{path}/{id}"));
             let request = if method == "PATCH" { request.json(&json!({})) } else { request };
             let refused = answer(request).await;
             assert!((400..500).contains(&refused.status), "{method} {path} {id}: {}", refused.status);
@@ -408,7 +445,7 @@ async fn a_field_outside_its_bounds_is_refused() {
 async fn a_page_is_bounded_whatever_is_asked_for() {
     let house = House::new().await;
     let ada = house.guest("ada").await;
-    for path in ["users/", "books/", "books/my-books"] {
+    for path in ["/api/v1.0/users/", "/api/v1.0/books/", "/api/v1.0/books/my-books", "/items"] {
         for query in [
             "limit=-1",
             "limit=0",
@@ -425,9 +462,29 @@ async fn a_page_is_bounded_whatever_is_asked_for() {
             "cursor=OQ%3D%3D",
             "limit=1&limit=5000",
         ] {
-            let refused = answer(house.by(&ada, "GET", &format!("/api/v1.0/{path}?{query}"))).await;
+            let refused = answer(house.by(&ada, "GET", &format!("{path}?{query}"))).await;
             assert_eq!(refused.status, 422, "{path}?{query}: {}", refused.text);
         }
+    }
+    for path in ["/v1/users", "/v1/todos"] {
+        for query in [
+            "page=0",
+            "page=-1",
+            "page=9223372036854775808",
+            "page=1.5",
+            "page=",
+            "page=1%00",
+            "page_size=0",
+            "page_size=101",
+            "page_size=-1",
+            "page_size=abc",
+            "page=1&page=x",
+        ] {
+            let refused = answer(house.by(&ada, "GET", &format!("{path}?{query}"))).await;
+            assert_eq!(refused.status, 422, "{path}?{query}: {}", refused.text);
+        }
+        let beyond = format!("{path}?page=9223372036854775807&page_size=100");
+        assert_eq!(answer(house.by(&ada, "GET", &beyond)).await.status, 200);
     }
 }
 
