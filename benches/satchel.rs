@@ -22,8 +22,8 @@ use tokio::task::LocalSet;
 
 /// Keep-alive connections of every measurement.
 const CONNECTIONS: usize = 32;
-/// Books in the list that is read.
-const BOOKS: usize = 10_000;
+/// Rows at least in the lists that are read.
+const ROWS: usize = 10_000;
 /// Linux counts CPU time in ticks of this many microseconds.
 const TICK_US: f64 = 10_000.0;
 const PASSWORD: &str = "correct horse battery staple";
@@ -114,11 +114,26 @@ async fn bench(span: Duration) {
     show("get one's profile, signed in", &server.drive(&own, Until::Time(span)).await, None);
     let created = server.drive(&create, Until::Time(span)).await;
     show("create a book, durable", &created, Some(35.0));
-    server.drive(&create, Until::Count(BOOKS)).await;
+    server.drive(&create, Until::Count(ROWS)).await;
     let update = request("PATCH", &path, &signed, "application/json", r#"{"pages":500}"#);
     show("update a book, durable", &server.drive(&update, Until::Time(span)).await, Some(40.0));
     let list = request("GET", "/api/v1.0/books/?limit=20", "", "", "");
     show("list 20 books of 10,000 or more", &server.drive(&list, Until::Time(span)).await, Some(60.0));
+    let todo = r#"{"title":"Learn Rust","description":"Read the book","priority":"high"}"#;
+    let create = request("POST", "/v1/todos", &signed, "application/json", todo);
+    show("create a todo, durable", &server.drive(&create, Until::Time(span)).await, Some(35.0));
+    server.drive(&create, Until::Count(ROWS)).await;
+    let get = request("GET", "/v1/todos/1", &signed, "", "");
+    show("get a todo, owner checked", &server.drive(&get, Until::Time(span)).await, Some(28.0));
+    let list = request("GET", "/v1/todos?page_size=20", &signed, "", "");
+    show("list 20 todos of 10,000 or more", &server.drive(&list, Until::Time(span)).await, Some(60.0));
+    let item = r#"{"name":"Green tea","category":"Grocery","price_usd":19.99,"in_stock":true}"#;
+    let create = request("POST", "/items", &signed, "application/json", item);
+    server.drive(&create, Until::Count(ROWS)).await;
+    let list = request("GET", "/items?limit=20", &signed, "", "");
+    show("list 20 items of 10,000 or more", &server.drive(&list, Until::Time(span)).await, Some(60.0));
+    let list = request("GET", "/items", &signed, "", "");
+    show("list items (100, as unasked)", &server.drive(&list, Until::Time(span)).await, None);
     show("log in", &server.drive(&log_in, Until::Time(span)).await, None);
 
     let again = server.drive(&get_book, Until::Time(span)).await;

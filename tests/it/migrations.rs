@@ -171,6 +171,81 @@ fn data_stays_while_later_migrations_come_and_go() {
 }
 
 #[test]
+fn users_that_were_there_before_are_in_the_total() {
+    let file = file();
+    file.up(Some(4));
+    file.insert_users(1..=3);
+    connect(&file.path).execute("update users set deleted_at = 1 where id = 2", []).unwrap();
+    file.up(Some(1));
+    let total =
+        |conn: &Connection| conn.query_row("select users from user_total", [], |row| row.get::<_, i64>(0));
+    let conn = connect(&file.path);
+    assert_eq!(total(&conn).unwrap(), 2);
+    conn.execute("update users set deleted_at = null where id = 2", []).unwrap();
+    assert_eq!(total(&conn).unwrap(), 3);
+    conn.execute("update users set deleted_at = 1", []).unwrap();
+    conn.execute("delete from users where id = 1", []).unwrap();
+    assert_eq!(total(&conn).unwrap(), 0);
+}
+
+#[test]
+fn items_and_todos_are_held_by_their_rules_and_go_with_their_owner() {
+    let file = peopled(2);
+    let conn = connect(&file.path);
+    conn.execute_batch("pragma foreign_keys = on").unwrap();
+    let item = |name: &str, category: &str, price: f64, user: i64| {
+        conn.execute(
+            "insert into items (uuid, name, category, price_usd, in_stock, user_id, created_at, updated_at)
+             values (randomblob(16), ?1, ?2, ?3, 1, ?4, 1, 1)",
+            (name, category, price, user),
+        )
+    };
+    for category in satchel::domain::items::Category::WORDS {
+        item("Tea", category.0, 19.99, 1).unwrap();
+    }
+    assert!(item("", "Pet", 1.0, 1).is_err());
+    assert!(item(&"x".repeat(65), "Pet", 1.0, 1).is_err());
+    assert!(item("Tea", "pet", 1.0, 1).is_err());
+    assert!(item("Tea", "Pet", -0.01, 1).is_err());
+    assert!(item("Tea", "Pet", 1e9 + 1.0, 1).is_err());
+    assert!(item("Tea", "Pet", f64::INFINITY, 1).is_err());
+    assert!(item("Tea", "Pet", 1.0, 9).is_err());
+    let todo = |title: &str, description: Option<&str>, priority: &str, user: i64| {
+        conn.execute(
+            "insert into todos (title, description, priority, user_id, created_at, updated_at)
+             values (?1, ?2, ?3, ?4, 1, 1)",
+            (title, description, priority, user),
+        )
+    };
+    for user in [1, 1, 1, 2] {
+        todo("Read", None, "low", user).unwrap();
+    }
+    assert!(todo("", None, "low", 1).is_err());
+    assert!(todo("Read", Some(&"x".repeat(10_001)), "low", 1).is_err());
+    assert!(todo("Read", None, "urgent", 1).is_err());
+    assert!(todo("Read", None, "low", 9).is_err());
+    let totals = || {
+        let mut statement =
+            conn.prepare("select user_id, open, completed from todo_totals order by 1").unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+        rows.collect::<rusqlite::Result<Vec<(i64, i64, i64)>>>().unwrap()
+    };
+    assert_eq!(totals(), [(1, 3, 0), (2, 1, 0)]);
+    conn.execute("update todos set is_completed = 1, title = 'Done' where id in (1, 2)", []).unwrap();
+    assert_eq!(totals(), [(1, 1, 2), (2, 1, 0)]);
+    conn.execute("update todos set user_id = 2 where id = 1", []).unwrap();
+    assert_eq!(totals(), [(1, 1, 1), (2, 1, 1)]);
+    conn.execute("delete from todos where id in (1, 3)", []).unwrap();
+    assert_eq!(totals(), [(1, 0, 1), (2, 1, 0)]);
+    conn.execute("delete from users where id = 1", []).unwrap();
+    assert_eq!(totals(), [(2, 1, 0)]);
+    let left = |table: &str| {
+        conn.query_row(&format!("select count(*) from {table}"), [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert_eq!((left("items"), left("todos"), left("users")), (0, 1, 1));
+}
+
+#[test]
 fn a_change_of_an_existing_schema_is_backed_up_first_and_a_first_one_is_not() {
     let file = file();
     assert_eq!(file.up(Some(1)).backup, None);
