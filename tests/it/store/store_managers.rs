@@ -179,6 +179,22 @@ async fn a_password_that_is_no_good_is_refused_under_the_name_it_came_by_and_nev
 }
 
 #[tokio::test]
+async fn a_password_that_is_ones_own_address_is_refused_under_the_name_it_came_by() {
+    let house = House::new().await;
+    let msg = "Value error, Password must not be your own e-mail address or username";
+    for name in ["password_hash", "password"] {
+        for password in ["ada@example.com", "ADA@Example.com"] {
+            let given = without(sign_up("ada"), "password_hash");
+            let answer = house.post(MANAGERS, with(given, json!({ name: password }))).await;
+            answer.is(422, fault("value_error", name, msg, json!(HIDDEN), json!({ "error": {} })));
+        }
+    }
+    let both = json!({ "password_hash": "ada@example.com", "password": PASSWORD });
+    let answer = house.post(MANAGERS, with(sign_up("ada"), both)).await;
+    answer.is(422, fault("value_error", "password_hash", msg, json!(HIDDEN), json!({ "error": {} })));
+}
+
+#[tokio::test]
 async fn an_address_is_trimmed_its_domain_lowered_and_one_that_is_none_refused() {
     let house = House::with(|config| config.environment = Environment::Production).await;
     let given = with(sign_up("ada"), json!({ "email": "  Ada.L+x@EXAMPLE.Com " }));
