@@ -104,7 +104,17 @@ impl Fields<'_> {
         }
     }
 
-    /// Reads a field that must be there, under one name or another; the first counts where both are.
+    /// By which of its two names a field came, if it did; the first counts where both are there.
+    pub fn came_by(&self, name: &'static str, other: &'static str) -> &'static str {
+        match &self.source {
+            Source::Request { values, .. } if !values.contains_key(name) && values.contains_key(other) => {
+                other
+            }
+            _ => name,
+        }
+    }
+
+    /// Reads a field that must be there, under one name or another; see [`Self::came_by`].
     pub fn either<R: Rule>(&mut self, name: &'static str, other: &'static str, rule: R) -> Option<R::Out> {
         match &mut self.source {
             Source::Document(properties) => {
@@ -114,11 +124,7 @@ impl Fields<'_> {
                 properties.push(of(other));
                 None
             }
-            Source::Request { values, .. } => {
-                let name =
-                    if !values.contains_key(name) && values.contains_key(other) { other } else { name };
-                self.required(name, rule)
-            }
+            Source::Request { .. } => self.required(self.came_by(name, other), rule),
         }
     }
 

@@ -14,3 +14,5 @@ mod migrations;
 mod openapi;
 mod security;
 mod storage;
+mod store;
+mod story;

@@ -52,7 +52,8 @@ impl Input for StoreManagerCreate {
             "The plain password: this name is what this API's clients send it by. `password` will do, too.";
         let password = fields.either("password_hash", "password", NewPassword.about(about));
         let own = [email.as_ref().map_or("", Email::as_str)];
-        let password = fields.refuse_own_name("password_hash", password, &own);
+        let name_of_password = fields.came_by("password_hash", "password");
+        let password = fields.refuse_own_name(name_of_password, password, &own);
         Some(Self { name: name?, email: email?, password: password? })
     }
 }
