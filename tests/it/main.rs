@@ -14,3 +14,4 @@ mod migrations;
 mod openapi;
 mod security;
 mod storage;
+mod todolist;

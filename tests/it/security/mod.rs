@@ -125,9 +125,8 @@ async fn again(house: &House, guest: &Guest) -> Guest {
 async fn set_blocked(house: &House, guest: &Guest, blocked: bool) {
     let uuid = guest.uuid.parse().unwrap();
     let db = &house.server.app.db;
-    let block = move |db: &Write| {
-        users::set_blocked(db, &Admin::operator(), &users::by_uuid(db, uuid)?, blocked)
-    };
+    let block =
+        move |db: &Write| users::set_blocked(db, &Admin::operator(), &users::by_uuid(db, uuid)?, blocked);
     db.write(block).await.unwrap();
 }
 

@@ -108,9 +108,8 @@ async fn a_block_by_another_process_is_noticed_by_the_running_server() {
         assert_eq!(me(&house, &guest.access).await, 200);
         assert_eq!(me(&house, &ada.access).await, if blocked { 200 } else { 401 });
         let other = Db::open(&Options::new(house.database()), house.clock.clone()).unwrap();
-        let block = move |db: &Write| {
-            users::set_blocked(db, &Admin::operator(), &users::by_uuid(db, uuid)?, blocked)
-        };
+        let block =
+            move |db: &Write| users::set_blocked(db, &Admin::operator(), &users::by_uuid(db, uuid)?, blocked);
         other.write(block).await.unwrap();
         assert_dies_soon(&house, &ada.access, "a blocked user's token lives").await;
         assert_eq!(me(&house, &guest.access).await, 200, "nobody else's token dies of it");
