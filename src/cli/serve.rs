@@ -187,7 +187,8 @@ fn serve(app: &App, acceptor: impl Acceptor + 'static) -> (ServerHandle, JoinHan
         .with_http1_header_timeout(timeout)
         .with_connection_idle_timeout(timeout * 4)
         .with_write_stall_timeout(timeout)
-        .with_request_body_timeout(timeout);
+        // The hoop ends a request that is too slow, and says so; this ends what nobody reads any more.
+        .with_request_body_timeout(timeout * 2);
     let mut server =
         salvo::Server::new(acceptor).fuse_config(fuse).max_connections(app.config.server.max_connections);
     server.http1_mut().max_buf_size(HEAD_BYTES_MAX);

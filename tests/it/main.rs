@@ -16,3 +16,4 @@ mod security;
 mod storage;
 mod store;
 mod story;
+mod todolist;

@@ -15,7 +15,7 @@ use crate::domain::users::{self, NewUser, Patch, User};
 use crate::http::answer::{Created, Done, Failure, NoContent};
 use crate::http::extract::Visitor;
 use crate::http::input::{Fields, Input, Json, Path, Query, Valid};
-use crate::http::rules::{Flag, NewPassword, Rule, Username, integer, text, username};
+use crate::http::rules::{Flag, NewPassword, Rule, Text, integer, text};
 use crate::http::validate::Broken;
 
 /// A user. Strangers see neither address nor state.
@@ -82,10 +82,10 @@ struct Accounts {
 }
 
 /// A username of letters, digits and underscores, at least one of them no underscore.
-struct PlainUsername(Username);
+struct PlainUsername(Text);
 
 fn plain_username() -> PlainUsername {
-    PlainUsername(username(3, 100))
+    PlainUsername(text(3, 100, "ada"))
 }
 
 impl Rule for PlainUsername {
