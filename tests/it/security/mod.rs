@@ -10,6 +10,7 @@ mod proofs;
 mod races;
 mod refresh;
 mod sessions;
+mod spelling;
 mod throttle;
 mod tokens;
 
