@@ -102,7 +102,7 @@ impl Rule for PlainUsername {
 
     fn schema(&self) -> Value {
         let mut schema = self.0.schema();
-        schema["pattern"] = r"^[\p{L}\p{N}_]*[\p{L}\p{N}][\p{L}\p{N}_]*$".into();
+        schema["pattern"] = r"^\w*[^\W_]\w*$".into();
         schema["description"] = "Letters, digits and `_`; unique without regard to case.".into();
         schema
     }
