@@ -175,7 +175,7 @@ pub fn list(
     if offset >= total {
         return Ok((total, Vec::new()));
     }
-    let (user, limit, offset) = (caller.id(), limit, offset);
+    let user = caller.id();
     let found = match completed {
         None => {
             let params = named_params! { ":user": user, ":limit": limit, ":offset": offset };

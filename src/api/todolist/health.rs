@@ -26,6 +26,18 @@ pub struct DatabaseHealth {
     database: DatabaseState,
 }
 
+/// How the server is while the database cannot be read.
+#[derive(Debug, Serialize, ToSchema)]
+#[salvo(schema(example = json!({
+    "status": "unhealthy", "version": "0.1.0", "environment": "development",
+    "timestamp": "2026-11-21T05:06:39.560803Z", "database": { "status": "disconnected" },
+})))]
+pub struct DatabaseFailure {
+    #[serde(flatten)]
+    #[salvo(schema(inline))]
+    health: DatabaseHealth,
+}
+
 /// How the database is.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DatabaseState {
@@ -40,7 +52,7 @@ pub struct DatabaseState {
 ///
 /// Opens the database file and reads it: 503 when that cannot be done.
 #[endpoint(operation_id = "get_database_health", tags(TAG_HEALTH))]
-pub async fn get_database_health(app: App) -> Result<Done<DatabaseHealth>, Unavailable<DatabaseHealth>> {
+pub async fn get_database_health(app: App) -> Result<Done<DatabaseHealth>, Unavailable<DatabaseFailure>> {
     let timestamp = app.clock.now().utc();
     let asked = app.db.ping();
     let database = DatabaseState {
@@ -58,7 +70,7 @@ pub async fn get_database_health(app: App) -> Result<Done<DatabaseHealth>, Unava
         Ok(()) => Ok(Done(health)),
         Err(error) => {
             tracing::error!("the database cannot be read: {error}");
-            Err(Unavailable(health))
+            Err(Unavailable(DatabaseFailure { health }))
         }
     }
 }
