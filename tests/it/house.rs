@@ -160,6 +160,29 @@ impl House {
     }
 }
 
+/// Sends a request; `null` is no body, and without a guest it is a stranger's.
+pub async fn send<'a>(
+    house: &House,
+    who: impl Into<Option<&'a Guest>>,
+    method: &str,
+    path: &str,
+    body: Value,
+) -> Answer {
+    let request = match who.into() {
+        Some(guest) => house.by(guest, method, path),
+        None => house.request(method, path),
+    };
+    answer(if body.is_null() { request } else { request.json(&body) }).await
+}
+
+/// `whole` with some fields changed.
+pub fn with(mut whole: Value, changes: Value) -> Value {
+    for (name, value) in changes.as_object().unwrap() {
+        whole[name] = value.clone();
+    }
+    whole
+}
+
 /// What a user registers with at bookshelf.
 pub fn registration(name: &str) -> Value {
     json!({

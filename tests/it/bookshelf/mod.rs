@@ -14,7 +14,7 @@ use std::path::Path;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::house::{Answer, BEGINNING_NAIVE, Guest, House, answer};
+use crate::house::{self, Answer, BEGINNING_NAIVE, Guest, House, with};
 
 /// Sends a request under the API's prefix; `null` is no body, and without a guest it is a stranger's.
 async fn send<'a>(
@@ -24,12 +24,7 @@ async fn send<'a>(
     path: &str,
     body: Value,
 ) -> Answer {
-    let path = format!("/api/v1.0{path}");
-    let request = match who.into() {
-        Some(guest) => house.by(guest, method, &path),
-        None => house.request(method, &path),
-    };
-    answer(if body.is_null() { request } else { request.json(&body) }).await
+    house::send(house, who, method, &format!("/api/v1.0{path}"), body).await
 }
 
 /// A registered user as bookshelf shows one to those who may see it all.
@@ -39,14 +34,6 @@ fn shown(name: &str, uuid: &str, role: &str) -> Value {
         "uuid": uuid, "role": role, "is_active": true,
         "created_at": BEGINNING_NAIVE, "updated_at": BEGINNING_NAIVE,
     })
-}
-
-/// `whole` with some fields changed.
-fn with(mut whole: Value, changes: Value) -> Value {
-    for (name, value) in changes.as_object().unwrap() {
-        whole[name] = value.clone();
-    }
-    whole
 }
 
 /// The database file, as another program sees it.

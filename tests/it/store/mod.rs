@@ -14,37 +14,14 @@ use satchel::domain::auth::Admin;
 use satchel::domain::users;
 use serde_json::{Value, json};
 
-use crate::house::{Answer, Guest, House, PASSWORD, answer};
+use crate::house::{Answer, Guest, House, PASSWORD, answer, send, with};
 
 const NOBODY: &str = "019a9d5e-6c1f-7c3b-8a54-3f0c1f4e2d10";
-
-/// Sends a request; `null` is no body, and without a guest it is a stranger's.
-async fn send<'a>(
-    house: &House,
-    who: impl Into<Option<&'a Guest>>,
-    method: &str,
-    path: &str,
-    body: Value,
-) -> Answer {
-    let request = match who.into() {
-        Some(guest) => house.by(guest, method, path),
-        None => house.request(method, path),
-    };
-    answer(if body.is_null() { request } else { request.json(&body) }).await
-}
 
 /// Sends a body as it stands, as JSON.
 async fn send_text(house: &House, who: &Guest, method: &str, path: &str, body: impl Into<String>) -> Answer {
     let request = house.by(who, method, path).header("content-type", "application/json");
     answer(request.body(body.into())).await
-}
-
-/// `whole` with some fields changed.
-fn with(mut whole: Value, changes: Value) -> Value {
-    for (name, value) in changes.as_object().unwrap() {
-        whole[name] = value.clone();
-    }
-    whole
 }
 
 /// `whole` without one field.

@@ -19,7 +19,7 @@ use rusqlite::Connection;
 use satchel::domain::users::{Patch, Role};
 use serde_json::{Value, json};
 
-use crate::house::{self, Answer, BEGINNING, House, PASSWORD};
+use crate::house::{self, Answer, BEGINNING, House, PASSWORD, with};
 
 /// Where the clock stands at the beginning, as todolist writes it.
 const BEGINNING_UTC: &str = "2026-11-21T05:06:39.560803Z";
@@ -210,14 +210,6 @@ fn open_todo(id: i64, owner: i64, title: &str) -> Value {
         "id": id, "title": title, "description": null, "priority": "medium", "is_completed": false,
         "user_id": owner, "created_at": BEGINNING_UTC, "updated_at": BEGINNING_UTC,
     })
-}
-
-/// `whole` with some fields changed.
-fn with(mut whole: Value, changes: Value) -> Value {
-    for (name, value) in changes.as_object().unwrap() {
-        whole[name] = value.clone();
-    }
-    whole
 }
 
 /// The time so many seconds after the beginning.
