@@ -9,6 +9,7 @@ use crate::db::{self, Db, DirLock, migrate};
 use crate::domain::auth::Auth;
 use crate::error::Result;
 use crate::http::input::Limits;
+use crate::mail::Mail;
 
 /// The state. Clones share it.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct State {
     pub db: Db,
     /// Sign-in.
     pub auth: Arc<Auth>,
+    /// The way out for letters.
+    pub mail: Arc<Mail>,
     /// Held as long as the state lives: one server to a data directory.
     _lock: DirLock,
 }
@@ -47,7 +50,8 @@ impl App {
         }
         let db = Db::open(&database_options(&config), clock.clone())?;
         let auth = Auth::open(&config.auth, &config.keys(), config.longest_token(), &db, clock.clone())?;
-        Ok(Self(Arc::new(State { config, clock, db, auth, _lock: lock })))
+        let mail = Mail::open(&config, db.clone(), clock.clone())?;
+        Ok(Self(Arc::new(State { config, clock, db, auth, mail, _lock: lock })))
     }
 
     /// What the settings say about input.

@@ -4,6 +4,7 @@ pub mod admin;
 pub mod check;
 pub mod db;
 pub mod keys;
+pub mod letters;
 pub mod migrate;
 pub mod openapi;
 pub mod serve;
@@ -67,6 +68,9 @@ pub enum Command {
     /// Backs the database up, brings it back, checks it or throws it away
     #[command(subcommand, after_help = "Example:\n  satchel db backup ./satchel-backup.db")]
     Db(DbCommand),
+    /// Shows the letters that have not left, and has them tried again
+    #[command(subcommand, after_help = "Example:\n  satchel letters list")]
+    Letters(LettersCommand),
     /// Prints the OpenAPI document
     #[command(after_help = "Example:\n  satchel openapi > openapi.json")]
     Openapi,
@@ -185,6 +189,24 @@ pub enum KeysCommand {
     },
 }
 
+/// What can be done with letters that have not left.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum LettersCommand {
+    /// Lists the letters that wait or were given up, and why
+    #[command(after_help = "Example:\n  satchel letters list")]
+    List,
+    /// Has a letter tried at once, or every one that was given up
+    #[command(after_help = "Examples:\n  satchel letters retry 17\n  satchel letters retry --all-dead")]
+    Retry {
+        /// The letter's number
+        #[arg(value_name = "ID", required_unless_present = "all_dead")]
+        id: Option<i64>,
+        /// Takes every letter that was given up
+        #[arg(long, conflicts_with = "id")]
+        all_dead: bool,
+    },
+}
+
 /// What can be done to the database as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum DbCommand {
@@ -283,6 +305,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Admin(command) => admin::run(&config, command),
         Command::Keys(command) => keys::run(&config, command),
         Command::Db(command) => db::run(&config, command),
+        Command::Letters(command) => letters::run(&config, command),
         Command::Openapi => openapi::run(),
         Command::Check => check::run(&config),
     }

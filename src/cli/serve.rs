@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::api;
 use crate::app::App;
@@ -65,6 +65,7 @@ pub struct Server {
     handle: ServerHandle,
     serving: JoinHandle<std::io::Result<()>>,
     housekeeping: JoinHandle<()>,
+    mailing: JoinHandle<()>,
 }
 
 impl Server {
@@ -86,7 +87,9 @@ impl Server {
             Door { holdings: listener.holdings().to_vec(), listener: Some(listener), bell: bell.clone() };
         let (handle, serving) = serve(&app, door);
         let housekeeping = tokio::spawn(keep_house(app.clone()));
-        Ok(Self { app, address, bell, handle, serving, housekeeping })
+        let mail = app.mail.clone();
+        let mailing = tokio::spawn(async move { mail.work().await });
+        Ok(Self { app, address, bell, handle, serving, housekeeping, mailing })
     }
 
     /// Says on stdout where it listens and what there is.
@@ -106,13 +109,15 @@ impl Server {
         crate::cli::say(lines.join("\n"))
     }
 
-    /// Stops accepting, finishes what is in flight, writes what is queued, and closes the database.
+    /// Stops accepting, finishes what is in flight, letters among it, writes what is queued, and closes the database.
     ///
     /// # Errors
     /// A fault when the last writes could not be brought to the disk.
-    pub async fn stop(self) -> Result<()> {
+    pub async fn stop(mut self) -> Result<()> {
         tracing::info!("stopping");
         let patience = Duration::from_secs(self.app.config.server.shutdown_seconds);
+        let deadline = Instant::now() + patience.max(CLOSED_AFTER);
+        self.app.mail.stop();
         self.bell.close.notify_one();
         // With as many connections as there may be nobody stands at the door: then it stays open, and nobody comes in.
         let _ = timeout(CLOSED_AFTER, self.bell.closed.notified()).await;
@@ -120,6 +125,10 @@ impl Server {
         self.housekeeping.abort();
         if let Ok(Err(error)) = self.serving.await {
             tracing::error!("serving ended: {error}");
+        }
+        if timeout_at(deadline, &mut self.mailing).await.is_err() {
+            self.mailing.abort();
+            tracing::warn!("a letter was not handed over in time: it is tried again");
         }
         let db = self.app.db.clone();
         tokio::task::spawn_blocking(move || db.close()).await.map_err(anyhow::Error::from)??;

@@ -295,6 +295,8 @@ pub struct Mail {
     pub smtp_password: Secret,
     /// How the connection is protected.
     pub smtp_tls: SmtpTls,
+    /// Certificates in PEM of those who may vouch for the mail server; "" leaves it to the system's.
+    pub smtp_ca_file: PathBuf,
 }
 
 impl Default for Mail {
@@ -308,6 +310,7 @@ impl Default for Mail {
             smtp_user: String::new(),
             smtp_password: Secret::default(),
             smtp_tls: SmtpTls::default(),
+            smtp_ca_file: PathBuf::new(),
         }
     }
 }

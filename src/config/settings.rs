@@ -125,6 +125,7 @@ pub(super) const SETTINGS: &[(&str, Allowed)] = &[
     ("mail.smtp_user", ANY),
     ("mail.smtp_password", Secret),
     ("mail.smtp_tls", Choice(&["starttls", "tls", "none"])),
+    ("mail.smtp_ca_file", Text(|text| text.is_empty() || is_path(text), "\"\" or the path of a file")),
     ("log.format", Choice(&["pretty", "json"])),
     (
         "log.level",

@@ -4,6 +4,7 @@ pub mod auth;
 pub mod books;
 pub mod emails;
 pub mod items;
+pub mod letters;
 pub mod todos;
 pub mod users;
 

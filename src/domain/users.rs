@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::auth::{Admin, Caller, sessions};
 use super::emails::Email;
-use super::meaning;
+use super::{letters, meaning};
 use crate::clock::Timestamp;
 use crate::config::Directory;
 use crate::db::{Read, Write};
@@ -445,6 +445,7 @@ fn change(db: &Write, user: &User, patch: &Patch) -> Result<User> {
     if !changed.email.eq_ignore_ascii_case(&user.email) {
         // Mailed to the old address; coming back to it revives none.
         db.execute("delete from proofs where user_id = :id", named_params! { ":id": user.id })?;
+        letters::forget(db, &user.email)?;
     }
     sessions::forget(db, user.uuid);
     if ends_tokens {
@@ -467,6 +468,7 @@ pub fn delete_as_admin(db: &Write, _: &Admin, user: &User) -> Result<()> {
 fn remove(db: &Write, user: &User) -> Result<()> {
     refuse_last_admin(db, user)?;
     db.execute("delete from users where id = :id", named_params! { ":id": user.id })?;
+    letters::forget(db, &user.email)?;
     sessions::forget(db, user.uuid);
     tracing::info!(user.id = user.id.0, "user deleted");
     Ok(())

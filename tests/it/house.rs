@@ -11,9 +11,14 @@ use satchel::clock::{Clock, Timestamp};
 use satchel::config::Config;
 use satchel::db::Write;
 use satchel::domain::auth::Admin;
+use satchel::domain::auth::proofs::Purpose;
+use satchel::domain::emails::Email;
+use satchel::domain::letters;
 use satchel::domain::users::{self, Patch, Role};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::letters::{Caught, Letter};
 
 /// Where the clock stands at the beginning: 2026-11-21T05:06:39.560803Z.
 pub const BEGINNING: Timestamp = Timestamp::from_micros(1_795_237_599_560_803);
@@ -24,6 +29,8 @@ pub const PASSWORD: &str = "correct horse battery staple";
 
 /// A server with its data directory. It stops when it is dropped with its runtime.
 pub struct House {
+    // Looked at first when the house goes, while all is there.
+    caught: Caught,
     _dir: TempDir,
     pub clock: Clock,
     pub config: Config,
@@ -69,7 +76,8 @@ impl House {
         let server = Server::start(config.clone(), clock.clone()).await.unwrap();
         let client =
             Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap();
-        Self { _dir: dir, clock, config, server, client }
+        let caught = Caught { database: config.database(), directory: config.mail_directory() };
+        Self { caught, _dir: dir, clock, config, server, client }
     }
 
     /// Stops the server and starts another on the same data.
@@ -82,6 +90,31 @@ impl House {
     /// The database file.
     pub fn database(&self) -> PathBuf {
         self.config.database()
+    }
+
+    /// Puts a letter into the outbox.
+    pub async fn post_letter(&self, purpose: Purpose, email: &str) {
+        let email = Email::parse(email, true).unwrap();
+        self.server.app.db.write(move |db| letters::post(db, purpose, &email)).await.unwrap();
+    }
+
+    /// Delivers the letters that are due and takes all that have become files, in the order in which they left.
+    /// Each is given once; one that was never taken fails the test.
+    pub async fn letters(&self) -> Vec<Letter> {
+        self.server.app.mail.deliver_due().await.unwrap();
+        self.caught.take()
+    }
+
+    /// Delivers the letters that are due and takes the only one there is.
+    pub async fn letter(&self) -> Letter {
+        let mut letters = self.letters().await;
+        assert_eq!(letters.len(), 1, "{letters:?}");
+        letters.remove(0)
+    }
+
+    /// The files that letters have become and nobody has taken.
+    pub fn letter_files(&self) -> Vec<PathBuf> {
+        self.caught.files()
     }
 
     /// Moves the clock.

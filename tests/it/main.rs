@@ -10,6 +10,8 @@ mod config;
 mod contract;
 mod crash;
 mod house;
+mod letters;
+mod mail;
 mod migrations;
 mod openapi;
 mod security;

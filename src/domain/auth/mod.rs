@@ -25,6 +25,7 @@ use self::known::Known;
 use self::passwords::Hasher;
 pub use self::sign_in::{SignIn, Tokens};
 use self::tokens::{Bad, Claims, Kind, Names};
+use super::letters;
 use super::users::{Role, UserId};
 use crate::clock::Clock;
 use crate::config;
@@ -199,7 +200,8 @@ impl Auth {
         Ok(())
     }
 
-    /// Removes what time has made worthless: ended sessions, old failures, expired proofs, retired keys.
+    /// Removes what time has made worthless: ended sessions, old failures, expired proofs, letters
+    /// that were given up long ago, retired keys.
     pub async fn purge(&self, db: &Db) -> Result<()> {
         keys::sweep(&self.keys.directory, self.clock.now(), self.keys.keep)?;
         while db.write(purge_some).await? {}
@@ -209,7 +211,7 @@ impl Auth {
 
 /// Removes a bounded number of rows of each kind; whether there may be more.
 fn purge_some(db: &crate::db::Write) -> Result<bool> {
-    Ok(sessions::purge(db)? | throttle::purge(db)? | proofs::purge(db)?)
+    Ok(sessions::purge(db)? | throttle::purge(db)? | proofs::purge(db)? | letters::purge(db)?)
 }
 
 /// What it means that a row which is to be the caller's could not be added.

@@ -8,10 +8,11 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rusqlite::named_params;
-use rusqlite::types::{ToSql, ToSqlOutput};
+use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use sha2::{Digest, Sha256};
 
 use crate::db::Write;
+use crate::domain::meaning;
 use crate::domain::users::{self, User, UserId};
 use crate::error::{Refusal, Result};
 
@@ -27,12 +28,29 @@ pub enum Purpose {
     ResetPassword,
 }
 
-impl ToSql for Purpose {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::from(match self {
+impl Purpose {
+    /// Every purpose by its word in the tables.
+    const WORDS: [(&str, Self); 2] =
+        [("confirm_email", Self::ConfirmEmail), ("reset_password", Self::ResetPassword)];
+
+    /// The word in the tables, the log and the command line.
+    pub const fn word(self) -> &'static str {
+        match self {
             Self::ConfirmEmail => "confirm_email",
             Self::ResetPassword => "reset_password",
-        }))
+        }
+    }
+}
+
+impl ToSql for Purpose {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(self.word()))
+    }
+}
+
+impl FromSql for Purpose {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        meaning(&Self::WORDS, value)
     }
 }
 

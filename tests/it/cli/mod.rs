@@ -2,6 +2,7 @@
 
 mod files;
 mod keys;
+mod letters;
 mod people;
 mod refused;
 mod schema;

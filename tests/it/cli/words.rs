@@ -69,7 +69,7 @@ async fn the_version_is_that_of_the_package() {
 }
 
 /// Each command that prints, in an order in which all of them can be done.
-const PRINTING: [&[&str]; 13] = [
+const PRINTING: [&[&str]; 14] = [
     &["--help"],
     &["check"],
     &["openapi"],
@@ -80,6 +80,7 @@ const PRINTING: [&[&str]; 13] = [
     &["admin", "list"],
     &["keys", "rotate"],
     &["keys", "list"],
+    &["letters", "retry", "--all-dead"],
     &["db", "backup", "copy.db"],
     &["db", "verify"],
     &["db", "drop", "--yes"],

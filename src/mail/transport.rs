@@ -1,0 +1,172 @@
+//! Transport: how letters leave: through a mail server, into files, or not at all.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use lettre::message::Mailbox;
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
+use lettre::transport::smtp::extension::ClientId;
+use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use tokio::time::timeout;
+
+use crate::clock::Timestamp;
+use crate::config::{self, Config, SmtpTls};
+use crate::domain::letters::Outgoing;
+use crate::error::{Error, Result};
+
+/// How long a mail server may take to be reached.
+const REACHED_WITHIN: Duration = Duration::from_secs(20);
+/// How long it may take for a letter, from the connection to the last answer.
+const LETTER_WITHIN: Duration = Duration::from_secs(60);
+
+/// How letters leave.
+pub enum Transport {
+    /// Through a mail server.
+    Smtp(AsyncSmtpTransport<Tokio1Executor>),
+    /// A file each, in this directory.
+    File(PathBuf),
+    /// Not at all.
+    Off,
+}
+
+/// Why a letter did not leave.
+pub struct Failure {
+    /// For the log: it names nobody.
+    pub brief: String,
+    /// For the outbox: with what the mail server said, which may name the recipient.
+    pub whole: String,
+}
+
+impl Failure {
+    /// One that names nobody.
+    pub fn new(text: String) -> Self {
+        Self { brief: text.clone(), whole: text }
+    }
+}
+
+impl Transport {
+    /// The transport of the settings. A mail server is not asked yet.
+    ///
+    /// # Errors
+    /// A fault of one sentence when the certificates of `mail.smtp_ca_file` cannot be had.
+    pub fn new(config: &Config, from: &Mailbox) -> Result<Self> {
+        Ok(match config.mail.transport {
+            config::Transport::Off => Self::Off,
+            config::Transport::File => Self::File(config.mail_directory()),
+            config::Transport::Smtp => Self::Smtp(smtp(&config.mail, from)?),
+        })
+    }
+
+    /// Hands a letter over. It is the mail server's, or on the disk, when this returns.
+    pub async fn send(&self, letter: &Outgoing, message: Message, now: Timestamp) -> Result<(), Failure> {
+        match self {
+            Self::Off => Ok(()),
+            Self::File(directory) => {
+                let name = file_name(letter, now);
+                let (directory, bytes) = (directory.clone(), message.formatted());
+                let written = tokio::task::spawn_blocking(move || write(&directory, &name, &bytes)).await;
+                let written = written.unwrap_or_else(|ended| Err(std::io::Error::other(ended)));
+                written.map_err(|error| Failure::new(format!("the file cannot be written: {error}")))
+            }
+            Self::Smtp(server) => match timeout(LETTER_WITHIN, server.send(message)).await {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(error)) => Err(failure(&error)),
+                Err(_) => Err(Failure::new(String::from("the mail server took too long"))),
+            },
+        }
+    }
+}
+
+fn smtp(mail: &config::Mail, from: &Mailbox) -> Result<AsyncSmtpTransport<Tokio1Executor>> {
+    let tls = match mail.smtp_tls {
+        SmtpTls::None => Tls::None,
+        SmtpTls::Starttls => Tls::Required(tls(mail)?),
+        SmtpTls::Tls => Tls::Wrapper(tls(mail)?),
+    };
+    let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&mail.smtp_host)
+        .port(mail.smtp_port)
+        .tls(tls)
+        .hello_name(ClientId::Domain(String::from(from.email.domain())))
+        .timeout(Some(REACHED_WITHIN));
+    if !mail.smtp_user.is_empty() {
+        let password = String::from(mail.smtp_password.reveal());
+        builder = builder.credentials(Credentials::new(mail.smtp_user.clone(), password));
+    }
+    Ok(builder.build())
+}
+
+/// The server's certificate is always verified: against the authorities of the file, or else the system's.
+fn tls(mail: &config::Mail) -> Result<TlsParameters> {
+    let mut builder = TlsParameters::builder(mail.smtp_host.clone());
+    if !mail.smtp_ca_file.as_os_str().is_empty() {
+        let path = mail.smtp_ca_file.display();
+        let pem = fs::read(&mail.smtp_ca_file).map_err(|error| {
+            Error::Fault(anyhow::Error::from(error).context(format!("cannot read mail.smtp_ca_file {path}")))
+        })?;
+        let no_certificate = || Error::fault(format!("mail.smtp_ca_file {path} holds no certificate in PEM"));
+        // A file without any would trust nobody, silently.
+        if !pem.windows(BEGIN.len()).any(|part| part == BEGIN) {
+            return Err(no_certificate());
+        }
+        let authorities = Certificate::from_pem(&pem).map_err(|_| no_certificate())?;
+        builder = builder.certificate_store(CertificateStore::None).add_root_certificate(authorities);
+    }
+    let named = "preparing TLS for the mail server";
+    builder.build_rustls().map_err(|error| Error::Fault(anyhow::Error::from(error).context(named)))
+}
+
+const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+
+/// What the mail server's refusal is in our words. Its own may repeat the address, so only the outbox has them.
+fn failure(error: &lettre::transport::smtp::Error) -> Failure {
+    let whole = causes(error);
+    let brief = match error.status() {
+        Some(code) => format!("the mail server answered {code}"),
+        None if error.is_response() => String::from("the mail server's answer cannot be understood"),
+        None if error.is_timeout() => String::from("the mail server took too long"),
+        // Nothing was said yet that could name anybody.
+        None => whole.clone(),
+    };
+    Failure { brief, whole }
+}
+
+/// An error with its causes, none of them said twice.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut told = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let words = cause.to_string();
+        if !told.contains(&words) {
+            told = format!("{told}: {words}");
+        }
+        next = cause.source();
+    }
+    told
+}
+
+/// `20261121T050639Z-17-confirm_email.eml`
+fn file_name(letter: &Outgoing, now: Timestamp) -> String {
+    let mut moment = now.utc().replace(['-', ':'], "");
+    moment.truncate("20261121T050639".len());
+    format!("{moment}Z-{}-{}.eml", letter.id.0, letter.purpose.word())
+}
+
+/// Writes a file that is there as a whole or not at all, for its owner alone.
+fn write(directory: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    let partial = directory.join(format!(".{name}.partial"));
+    // One that a crash has left may have another's mode.
+    match fs::remove_file(&partial) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&partial, directory.join(name))?;
+    fs::File::open(directory)?.sync_all()
+}
