@@ -3,6 +3,7 @@
 pub mod auth;
 pub mod books;
 pub mod emails;
+mod pool;
 pub mod users;
 
 #[cfg(test)]
