@@ -84,6 +84,8 @@ pub enum Refusal {
     BookNotFound(Uuid),
     /// The book is somebody else's.
     NotYourBook(Act),
+    /// The upload is no picture that we take.
+    UnsupportedImage,
     /// No route has this path.
     NoSuchPath,
     /// The route has other methods.

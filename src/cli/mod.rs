@@ -327,7 +327,8 @@ fn sentence(error: &Error) -> String {
         | Refusal::NoSuchMethod
         | Refusal::BodyTooLarge
         | Refusal::BodyUnreadable
-        | Refusal::TimedOut => String::from("this cannot be done from the command line"),
+        | Refusal::TimedOut
+        | Refusal::UnsupportedImage => String::from("this cannot be done from the command line"),
     }
 }
 

@@ -111,6 +111,7 @@ fn default_words(refusal: &Refusal) -> Words {
         }
         Refusal::NotYourBook(Act::Update) => (StatusCode::FORBIDDEN, "You can only update your own books"),
         Refusal::NotYourBook(Act::Delete) => (StatusCode::FORBIDDEN, "You can only delete your own books"),
+        Refusal::UnsupportedImage => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported image"),
         Refusal::NoSuchPath => (StatusCode::NOT_FOUND, "Not Found"),
         Refusal::NoSuchMethod => (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
         Refusal::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Request body is too large"),
