@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Environment};
 use crate::db::{self, Db, DirLock, migrate};
 use crate::domain::auth::Auth;
+use crate::domain::limits::Limiter;
 use crate::domain::pictures::Studio;
 use crate::error::Result;
 use crate::http::input::Limits;
@@ -26,6 +27,8 @@ pub struct State {
     pub db: Db,
     /// Sign-in.
     pub auth: Arc<Auth>,
+    /// How often who did what.
+    pub limiter: Limiter,
     /// The thread that draws pictures.
     pub studio: Studio,
     /// Held as long as the state lives: one server to a data directory.
@@ -50,8 +53,8 @@ impl App {
         }
         let db = Db::open(&database_options(&config), clock.clone())?;
         let auth = Auth::open(&config.auth, &config.keys(), config.longest_token(), &db, clock.clone())?;
-        let studio = Studio::new()?;
-        Ok(Self(Arc::new(State { config, clock, db, auth, studio, _lock: lock })))
+        let (limiter, studio) = (Limiter::new(clock.clone()), Studio::new()?);
+        Ok(Self(Arc::new(State { config, clock, db, auth, limiter, studio, _lock: lock })))
     }
 
     /// What the settings say about input.

@@ -328,7 +328,8 @@ fn sentence(error: &Error) -> String {
         | Refusal::BodyTooLarge
         | Refusal::BodyUnreadable
         | Refusal::TimedOut
-        | Refusal::UnsupportedImage => String::from("this cannot be done from the command line"),
+        | Refusal::UnsupportedImage
+        | Refusal::RateLimited { .. } => String::from("this cannot be done from the command line"),
     }
 }
 

@@ -4,6 +4,7 @@ pub mod auth;
 pub mod avatars;
 pub mod books;
 pub mod emails;
+pub mod limits;
 pub mod pictures;
 mod pool;
 pub mod users;
