@@ -7,6 +7,8 @@ use crate::clock::Clock;
 use crate::config::{Config, Environment};
 use crate::db::{self, Db, DirLock, migrate};
 use crate::domain::auth::Auth;
+use crate::domain::limits::Limiter;
+use crate::domain::pictures::Studio;
 use crate::error::Result;
 use crate::http::input::Limits;
 use crate::mail::Mail;
@@ -28,6 +30,10 @@ pub struct State {
     pub auth: Arc<Auth>,
     /// The way out for letters.
     pub mail: Arc<Mail>,
+    /// How often who did what.
+    pub limiter: Limiter,
+    /// The thread that draws pictures.
+    pub studio: Studio,
     /// Held as long as the state lives: one server to a data directory.
     _lock: DirLock,
 }
@@ -51,7 +57,8 @@ impl App {
         let db = Db::open(&database_options(&config), clock.clone())?;
         let auth = Auth::open(&config.auth, &config.keys(), config.longest_token(), &db, clock.clone())?;
         let mail = Mail::open(&config, db.clone(), clock.clone())?;
-        Ok(Self(Arc::new(State { config, clock, db, auth, mail, _lock: lock })))
+        let (limiter, studio) = (Limiter::new(clock.clone()), Studio::new()?);
+        Ok(Self(Arc::new(State { config, clock, db, auth, mail, limiter, studio, _lock: lock })))
     }
 
     /// What the settings say about input.

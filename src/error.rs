@@ -64,6 +64,15 @@ pub enum Refusal {
     EmailUnconfirmed,
     /// Too many failed sign-ins; another may be tried after the wait.
     TooManyAttempts(Duration),
+    /// The route was used as often as its limit allows.
+    RateLimited {
+        /// Requests in one window.
+        count: u32,
+        /// The window, in seconds.
+        per_seconds: u32,
+        /// Until the next window begins.
+        wait: Duration,
+    },
     /// The refresh token cannot be decoded, or its time is over.
     RefreshInvalid,
     /// A token of another kind was sent where a refresh token belongs.
@@ -100,6 +109,8 @@ pub enum Refusal {
     TodoNotFound(i64),
     /// The todo is somebody else's.
     NotYourTodo(Act),
+    /// The upload is no picture that we take.
+    UnsupportedImage,
     /// No route has this path.
     NoSuchPath,
     /// The route has other methods.

@@ -359,6 +359,7 @@ fn what(status: StatusCode) -> &'static str {
         StatusCode::NOT_FOUND => "Not there",
         StatusCode::CONFLICT => "Not in this state",
         StatusCode::PAYLOAD_TOO_LARGE => "The body is too large",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => "Not of a kind that is taken",
         StatusCode::REQUEST_TIMEOUT => "The request took too long",
         StatusCode::TOO_MANY_REQUESTS => "Too many tries",
         StatusCode::SERVICE_UNAVAILABLE => "Busy: try again",

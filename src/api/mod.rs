@@ -105,7 +105,15 @@ fn cors(origins: &[String]) -> impl salvo::Handler + use<> {
         .allow_origin(&origins.to_vec())
         .allow_methods(vec![Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers(vec!["authorization", "content-type", "x-request-id"])
-        .expose_headers(vec!["link", "x-request-id", "x-process-time", "retry-after"])
+        .expose_headers(vec![
+            "link",
+            "x-request-id",
+            "x-process-time",
+            "retry-after",
+            "ratelimit-limit",
+            "ratelimit-remaining",
+            "ratelimit-reset",
+        ])
         .max_age(3600)
         .into_handler()
 }

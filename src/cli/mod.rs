@@ -356,7 +356,9 @@ fn sentence(error: &Error) -> String {
         | Refusal::NoSuchMethod
         | Refusal::BodyTooLarge
         | Refusal::BodyUnreadable
-        | Refusal::TimedOut => String::from("this cannot be done from the command line"),
+        | Refusal::TimedOut
+        | Refusal::UnsupportedImage
+        | Refusal::RateLimited { .. } => String::from("this cannot be done from the command line"),
     }
 }
 

@@ -1,10 +1,14 @@
 //! Domain: what is true whatever the wire. Each noun has its file: who may, what counts, what is stored.
 
 pub mod auth;
+pub mod avatars;
 pub mod books;
 pub mod emails;
 pub mod items;
 pub mod letters;
+pub mod limits;
+pub mod pictures;
+mod pool;
 pub mod todos;
 pub mod users;
 

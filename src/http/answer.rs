@@ -3,9 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::{Debug, Display};
 
-use salvo::http::header::{
-    ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, LINK, RETRY_AFTER, WWW_AUTHENTICATE,
-};
+use salvo::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, LINK, RETRY_AFTER, WWW_AUTHENTICATE};
 use salvo::http::{HeaderMap, StatusCode};
 use salvo::oapi::{Components, Content, EndpointOutRegister, Operation, Response as Described, ToSchema};
 use salvo::{Depot, Request, Response, Writer, async_trait};
@@ -14,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::extract::Seen;
 use super::input::schema;
+use super::limits;
 use super::validate::{Broken, Invalid, hide};
 use crate::error::{Act, Error, Refusal, UserKey};
 
@@ -124,6 +123,10 @@ fn default_words(refusal: &Refusal) -> Words {
         Refusal::TooManyAttempts(_) => {
             (StatusCode::TOO_MANY_REQUESTS, "Too many failed sign-ins. Please try again later.")
         }
+        Refusal::RateLimited { count, per_seconds, .. } => {
+            let sentence = format!("Rate limit exceeded: {}", limits::in_words(*count, *per_seconds));
+            return (StatusCode::TOO_MANY_REQUESTS, sentence.into());
+        }
         Refusal::RefreshWrongKind => (StatusCode::UNAUTHORIZED, "Invalid refresh token"),
         Refusal::RefreshRevoked => (StatusCode::UNAUTHORIZED, "Refresh token has been revoked"),
         Refusal::ProofInvalid => (StatusCode::BAD_REQUEST, "Verification error"),
@@ -148,6 +151,7 @@ fn default_words(refusal: &Refusal) -> Words {
         Refusal::NotYourItem(act) => return only_your_own(*act, "items"),
         Refusal::TodoNotFound(id) => return not_found("Todo", id),
         Refusal::NotYourTodo(act) => return only_your_own(*act, "todos"),
+        Refusal::UnsupportedImage => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported image"),
         Refusal::NoSuchPath => (StatusCode::NOT_FOUND, "Not Found"),
         Refusal::NoSuchMethod => (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
         Refusal::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Request body is too large"),
@@ -208,13 +212,8 @@ fn add_headers(refusal: &Refusal, status: StatusCode, headers: &mut HeaderMap) {
         | Refusal::RefreshRevoked => {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""));
         }
-        Refusal::TooManyAttempts(wait) => {
-            let seconds = HeaderValue::from(wait.as_secs().max(1));
-            headers.insert(RETRY_AFTER, seconds.clone());
-            headers.insert(HeaderName::from_static("ratelimit-limit"), HeaderValue::from_static("1"));
-            headers.insert(HeaderName::from_static("ratelimit-remaining"), HeaderValue::from_static("0"));
-            headers.insert(HeaderName::from_static("ratelimit-reset"), seconds);
-        }
+        Refusal::TooManyAttempts(wait) => limits::refuse(headers, 1, *wait),
+        Refusal::RateLimited { count, wait, .. } => limits::refuse(headers, *count, *wait),
         Refusal::Busy(wait) => {
             headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
         }

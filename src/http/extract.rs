@@ -131,6 +131,16 @@ fn authenticate(request: &Request, depot: &mut Depot) -> Result<Caller> {
     Ok(caller)
 }
 
+/// Who asks, if a good access token says so, for what no answer depends on.
+pub(super) fn caller_if_any(request: &Request, app: &App) -> Result<Option<Caller>> {
+    let Some(token) = bearer(request) else { return Ok(None) };
+    match app.auth.authenticate(&app.db, token) {
+        Ok(caller) => Ok(Some(caller)),
+        Err(Error::Refusal(_)) => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
 /// The token of `Authorization: Bearer …` (RFC 6750 §2.1); the scheme's case does not count (RFC 9110 §11.1).
 /// A token is taken from nowhere else.
 fn bearer(request: &Request) -> Option<&str> {
@@ -187,7 +197,8 @@ impl EndpointArgRegister for Address {
 
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-fn client_address(request: &Request, app: &App) -> IpAddr {
+/// What [`Address`] is.
+pub(super) fn client_address(request: &Request, app: &App) -> IpAddr {
     let peer = match request.remote_addr() {
         salvo::conn::SocketAddr::IPv4(address) => IpAddr::V4(*address.ip()),
         salvo::conn::SocketAddr::IPv6(address) => address.ip().to_canonical(),

@@ -5,6 +5,7 @@ pub mod docs;
 pub mod extract;
 pub mod hoops;
 pub mod input;
+pub mod limits;
 pub mod resource;
 pub mod rules;
 pub mod validate;

@@ -5,6 +5,8 @@ use salvo::routing::{Filter, FilterInfo, PathState};
 use salvo::{Depot, FlowCtrl, Handler, Request, Response, Router, async_trait};
 
 use super::answer::allow;
+use super::limits::Limited;
+use crate::config::{Config, Limit};
 
 /// A path that is being given its methods.
 #[derive(Debug)]
@@ -42,6 +44,15 @@ impl Resource {
     #[must_use]
     pub fn delete(self, goal: impl Handler) -> Self {
         self.add(&["DELETE"], Router::new().delete(goal))
+    }
+
+    /// Limits the method that was named last: see [`Limited`]. `route` is its name among all routes, such as the
+    /// operation id.
+    #[must_use]
+    pub fn limited(mut self, route: &'static str, limit: fn(&Config) -> Limit) -> Self {
+        let last = self.routers.pop().expect("a method is named before its limit");
+        self.routers.push(last.hoop(Limited::new(route, limit)));
+        self
     }
 
     fn add(mut self, methods: &[&'static str], router: Router) -> Self {

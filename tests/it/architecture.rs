@@ -109,7 +109,6 @@ const LINES_MAX: usize = 600;
 /// Those that have more, and why they are one file all the same.
 const LONG: &[(&str, &str)] = &[
     ("src/domain/auth/keys.rs", "the life of a key file, and the tests that interrupt it"),
-    ("src/domain/auth/passwords.rs", "one pool of threads, and the tests that flood it"),
     ("src/domain/auth/tokens.rs", "one form of token, and the tests of everything that is not it"),
 ];
 

@@ -1,20 +1,16 @@
 //! Passwords: which are good enough, how they are kept, and the few slow threads that hash them.
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread;
-use std::time::Duration;
+use std::sync::{Arc, LazyLock};
 
 use anyhow::anyhow;
 use argon2::password_hash::phc::{Output, ParamsString, Salt};
 use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, PasswordHash, Version};
-use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use crate::clock::Clock;
-use crate::error::{Context, Error, Refusal, Result};
+use crate::domain::pool::Pool;
+use crate::error::{Context, Error, Result};
 
 /// In code points.
 pub const PASSWORD_LEN_MIN: usize = 8;
@@ -29,16 +25,9 @@ const MEMORY_KIB_MAX: u32 = 1024 * 1024;
 const ITERATIONS_MAX: u32 = 100;
 const PARALLELISM_MAX: u32 = 64;
 
-/// How long a hashing thread keeps its memory without work.
-const MEMORY_KEEP: Duration = Duration::from_secs(10);
 /// A piece above 32 MiB is mapped on its own by the usual allocators, and so goes back to the system as a whole.
 /// What is reserved and never touched costs nothing.
 const MAPPED_BLOCKS: usize = 33 * 1024;
-/// After how long a refused caller may come again.
-const BUSY_WAIT: Duration = Duration::from_secs(1);
-/// How much kinder to others a hashing thread is than the threads that answer, of at most 19.
-#[cfg(target_os = "linux")]
-const NICENESS: i32 = 10;
 
 /// How passwords are hashed, and by whom.
 #[derive(Clone, Debug)]
@@ -97,10 +86,12 @@ pub enum Verdict {
 /// Hashes passwords with Argon2id (RFC 9106), version 19, on threads of its own. Clones share them; they end
 /// with the last clone.
 #[derive(Clone)]
-pub struct Hasher(Arc<Shared>);
+pub struct Hasher {
+    pool: Pool<Vec<Block>>,
+    shared: Arc<Shared>,
+}
 
 struct Shared {
-    queue: Arc<Queue>,
     clock: Clock,
     params: Params,
     /// Stands in for the hash of a user who does not exist. No password has it: its output is random.
@@ -109,7 +100,7 @@ struct Shared {
 
 impl fmt::Debug for Hasher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hasher").field("params", &self.0.params).finish_non_exhaustive()
+        f.debug_struct("Hasher").field("params", &self.shared.params).finish_non_exhaustive()
     }
 }
 
@@ -131,32 +122,24 @@ impl Hasher {
                 settings.memory_kib, settings.iterations, settings.parallelism
             ))
         })?;
-        let queue = Arc::new(Queue::new(settings.queue.max(1)));
-        for n in 0..settings.threads.max(1) {
-            let queue = Arc::clone(&queue);
-            thread::Builder::new()
-                .name(format!("passwords-{n}"))
-                .spawn(move || queue.serve())
-                .map_err(|error| Error::Fault(error.into()))
-                .context("starting a thread that hashes passwords")?;
-        }
         let nobody = Stored {
             params: params.clone(),
             salt: clock.random::<SALT_BYTES>().to_vec(),
             output: output(&clock.random::<OUTPUT_BYTES>())?,
         };
-        Ok(Self(Arc::new(Shared { queue, clock, params, nobody })))
+        let pool = Pool::new("passwords", settings.threads, settings.queue)?;
+        Ok(Self { pool, shared: Arc::new(Shared { clock, params, nobody }) })
     }
 
     /// Hashes a password into a PHC string with a fresh salt. Refused as `Busy` when too many wait.
     pub async fn hash(&self, password: Password) -> Result<String> {
-        let shared = Arc::clone(&self.0);
-        self.submit(move |memory| shared.hash(&password, memory)).await
+        let shared = Arc::clone(&self.shared);
+        self.pool.run(move |memory| shared.hash(&password, memory)).await
     }
 
     /// Hashes a password on the calling thread, for commands.
     pub fn hash_blocking(&self, password: &Password) -> Result<String> {
-        self.0.hash(password, &mut Vec::new())
+        self.shared.hash(password, &mut Vec::new())
     }
 
     /// Holds a password against the stored PHC string, or against nobody's: that takes as long and is always
@@ -171,31 +154,13 @@ impl Hasher {
         stored: Option<String>,
         proceed: impl FnOnce() -> Result<()> + Send + 'static,
     ) -> Result<Verdict> {
-        let shared = Arc::clone(&self.0);
-        self.submit(move |memory| {
-            proceed()?;
-            shared.verify(&password, stored.as_deref(), memory)
-        })
-        .await
-    }
-
-    async fn submit<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut Vec<Block>) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let (answer, answered) = oneshot::channel();
-        // Lives as long as this future is waited for.
-        let caller = Arc::new(());
-        self.0.queue.push(Job {
-            caller: Arc::downgrade(&caller),
-            work: Box::new(move |memory| {
-                // Nobody may be listening any more.
-                let _ = answer.send(work(memory));
-            }),
-        })?;
-        let answer = answered.await;
-        drop(caller);
-        answer.unwrap_or_else(|_| Err(Error::fault("hashing a password ended in a panic")))
+        let shared = Arc::clone(&self.shared);
+        self.pool
+            .run(move |memory| {
+                proceed()?;
+                shared.verify(&password, stored.as_deref(), memory)
+            })
+            .await
     }
 }
 
@@ -231,12 +196,6 @@ impl Shared {
         }
         let outdated = against.params != self.params || against.salt.len() < SALT_BYTES;
         Ok(Verdict::Right { outdated })
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        self.queue.close();
     }
 }
 
@@ -285,107 +244,6 @@ fn output(bytes: &[u8]) -> Result<Output> {
     Output::new(bytes).map_err(|error| anyhow!("{error}")).context("writing down a hash")
 }
 
-/// The hashes that wait for a thread.
-struct Queue {
-    state: Mutex<State>,
-    ready: Condvar,
-    limit: usize,
-}
-
-struct State {
-    jobs: VecDeque<Job>,
-    closed: bool,
-}
-
-struct Job {
-    /// Dead when nobody waits for the answer.
-    caller: Weak<()>,
-    work: Work,
-}
-
-type Work = Box<dyn FnOnce(&mut Vec<Block>) + Send>;
-
-impl Job {
-    fn is_wanted(&self) -> bool {
-        self.caller.strong_count() > 0
-    }
-}
-
-impl Queue {
-    fn new(limit: usize) -> Self {
-        let state = State { jobs: VecDeque::with_capacity(limit), closed: false };
-        Self { state: Mutex::new(state), ready: Condvar::new(), limit }
-    }
-
-    fn push(&self, job: Job) -> Result<()> {
-        let mut state = self.lock();
-        if state.jobs.len() >= self.limit {
-            state.jobs.retain(Job::is_wanted);
-        }
-        if state.jobs.len() >= self.limit {
-            return Err(Refusal::Busy(BUSY_WAIT).into());
-        }
-        state.jobs.push_back(job);
-        self.ready.notify_one();
-        Ok(())
-    }
-
-    /// Works until the queue is closed.
-    fn serve(&self) {
-        be_kind();
-        let mut memory = Vec::new();
-        while let Some(job) = self.next(&mut memory) {
-            if job.is_wanted() {
-                // A panic drops the caller's channel, which answers him, and costs this one job.
-                let _ = catch_unwind(AssertUnwindSafe(|| (job.work)(&mut memory)));
-            }
-        }
-    }
-
-    /// Waits for a job, and gives the memory back when none comes for a while.
-    fn next(&self, memory: &mut Vec<Block>) -> Option<Job> {
-        let mut state = self.lock();
-        loop {
-            if let Some(job) = state.jobs.pop_front() {
-                return Some(job);
-            }
-            if state.closed {
-                return None;
-            }
-            if memory.is_empty() {
-                state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            }
-            let (locked, waited) =
-                self.ready.wait_timeout(state, MEMORY_KEEP).unwrap_or_else(PoisonError::into_inner);
-            state = locked;
-            if waited.timed_out() {
-                *memory = Vec::new();
-            }
-        }
-    }
-
-    fn close(&self) {
-        self.lock().closed = true;
-        self.ready.notify_all();
-    }
-
-    /// No job runs under this lock, so a panic cannot leave the state half changed.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Lets everybody else go first: a flood of log-ins must not slow reads. On Linux niceness belongs to a thread.
-#[cfg(target_os = "linux")]
-fn be_kind() {
-    // Where it is forbidden, hashing is as quick as the rest, and still bounded.
-    let _ = rustix::process::nice(NICENESS);
-}
-
-#[cfg(not(target_os = "linux"))]
-fn be_kind() {}
-
 /// Why a password is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weakness {
@@ -424,10 +282,11 @@ static COMMON: LazyLock<Vec<&str>> =
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
+    use std::time::Duration;
 
     use super::*;
     use crate::clock::Timestamp;
+    use crate::error::Refusal;
 
     const SMALL: Settings = Settings { memory_kib: 64, iterations: 1, parallelism: 1, threads: 1, queue: 4 };
 
@@ -559,7 +418,7 @@ mod tests {
             (&"x".repeat(1_000_000), None),
         ] {
             let mut memory = Vec::new();
-            hasher.0.verify(&password(typed), stored, &mut memory).unwrap();
+            hasher.shared.verify(&password(typed), stored, &mut memory).unwrap();
             assert_eq!(memory.len(), 64);
             assert!(
                 memory.iter().all(|block| block.as_ref().iter().any(|word| *word != 0)),
@@ -573,7 +432,7 @@ mod tests {
         let hasher = hasher(SMALL);
         let stored = hasher.hash_blocking(&password("stands in for what is too long")).unwrap();
         let typed = password(&"x".repeat(257));
-        assert_eq!(hasher.0.verify(&typed, Some(&stored), &mut Vec::new()).unwrap(), Verdict::Wrong);
+        assert_eq!(hasher.shared.verify(&typed, Some(&stored), &mut Vec::new()).unwrap(), Verdict::Wrong);
     }
 
     #[tokio::test]
@@ -584,99 +443,6 @@ mod tests {
         match hasher.verify(password("a secret of mine"), None, move || Err(refusal.into())).await {
             Err(Error::Refusal(refusal)) => assert_eq!(refusal, wait),
             other => panic!("{other:?}"),
-        }
-    }
-
-    #[tokio::test]
-    async fn a_panic_costs_one_answer_and_not_the_thread() {
-        let hasher = hasher(SMALL);
-        for _ in 0..3 {
-            match hasher.verify(password("a secret of mine"), None, || panic!("as the test wants it")).await {
-                Err(Error::Fault(fault)) => assert!(fault.to_string().contains("panic"), "{fault}"),
-                other => panic!("{other:?}"),
-            }
-        }
-        let verdict = hasher.verify(password("a secret of mine"), None, || Ok(())).await;
-        assert_eq!(verdict.unwrap(), Verdict::Wrong);
-    }
-
-    #[tokio::test]
-    async fn a_full_queue_is_busy_until_a_waiting_caller_leaves_or_is_served() {
-        let hasher = hasher(Settings { queue: 1, ..SMALL });
-        let (begun, has_begun) = mpsc::channel();
-        let (release, released) = mpsc::channel::<()>();
-        let verify = |proceed: Box<dyn FnOnce() -> Result<()> + Send>| {
-            let hasher = hasher.clone();
-            tokio::spawn(async move { hasher.verify(password("a secret of mine"), None, proceed).await })
-        };
-        let running = verify(Box::new(move || {
-            begun.send(()).unwrap();
-            let _ = released.recv();
-            Ok(())
-        }));
-        tokio::task::spawn_blocking(move || has_begun.recv().unwrap()).await.unwrap();
-
-        let (asked, was_asked) = mpsc::channel();
-        let waiting = verify(Box::new(move || {
-            asked.send(()).unwrap();
-            Ok(())
-        }));
-        tokio::task::yield_now().await;
-        match verify(Box::new(|| Ok(()))).await.unwrap() {
-            Err(Error::Refusal(refusal)) => assert_eq!(refusal, Refusal::Busy(Duration::from_secs(1))),
-            other => panic!("{other:?}"),
-        }
-
-        waiting.abort();
-        assert!(waiting.await.unwrap_err().is_cancelled());
-        let next = verify(Box::new(|| Ok(())));
-        tokio::task::yield_now().await;
-        drop(release);
-        assert_eq!(running.await.unwrap().unwrap(), Verdict::Wrong);
-        assert_eq!(next.await.unwrap().unwrap(), Verdict::Wrong);
-        assert!(was_asked.recv().is_err(), "the one who left was forgotten, not served");
-    }
-
-    #[tokio::test]
-    async fn a_caller_who_left_while_waiting_is_not_served() {
-        let hasher = hasher(SMALL);
-        let (release, released) = mpsc::channel::<()>();
-        let (asked, was_asked) = mpsc::channel();
-        let held = hasher.verify(password("a secret of mine"), None, move || {
-            let _ = released.recv();
-            Ok(())
-        });
-        let left = hasher.verify(password("a secret of mine"), None, move || {
-            asked.send(()).unwrap();
-            Ok(())
-        });
-        {
-            // Both are begun, neither is answered; only the first is waited for any longer.
-            let (mut held, mut left) = (Box::pin(held), Box::pin(left));
-            tokio::select! {
-                biased;
-                _ = &mut held => panic!("it is held"),
-                _ = &mut left => panic!("it waits behind"),
-                () = async {} => {}
-            }
-            drop(left);
-            drop(release);
-            assert_eq!(held.await.unwrap(), Verdict::Wrong);
-        }
-        hasher.hash(password("a secret of mine")).await.unwrap();
-        assert!(was_asked.recv().is_err());
-    }
-
-    #[tokio::test]
-    async fn the_threads_end_with_the_last_clone() {
-        let hasher = hasher(SMALL);
-        let queue = Arc::downgrade(&hasher.0.queue);
-        let clone = hasher.clone();
-        drop(hasher);
-        clone.hash(password("a secret of mine")).await.unwrap();
-        drop(clone);
-        while queue.strong_count() > 0 {
-            thread::yield_now();
         }
     }
 
