@@ -97,6 +97,16 @@ pub enum Refusal {
     UserNotFound(UserKey),
     /// The user is somebody else.
     NotYourself(Act),
+    /// A name must be given first.
+    ProfileIncomplete,
+    /// A name is empty or null.
+    ProfileRefused,
+    /// The balance would leave its bounds, or a name must be given first.
+    BalanceRefused,
+    /// Administrators have no balance.
+    AdminHasNoBalance,
+    /// Administrators do not delete themselves.
+    AdminDeletesHimself,
     /// There is no such book.
     BookNotFound(Uuid),
     /// The book is somebody else's.

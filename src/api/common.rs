@@ -9,7 +9,7 @@ use crate::domain::users::Login;
 use crate::http::answer::Page;
 use crate::http::extract::Address;
 use crate::http::input::{Fields, Input};
-use crate::http::rules::{Cursor, GivenPassword, Rule, integer, text};
+use crate::http::rules::{Cursor, GivenPassword, Rule, Token, integer, text};
 
 /// The form that somebody signs in with (RFC 6749 §4.3.2); `username` is the e-mail address.
 #[derive(Debug)]
@@ -31,6 +31,19 @@ impl Input for LogIn {
             fields.required("username", text(0, usize::MAX, "ada@example.com").about("The e-mail address."));
         let password = fields.required("password", GivenPassword);
         Some(Self { username: username?, password: password? })
+    }
+}
+
+/// A refresh token.
+#[derive(Debug)]
+pub struct Refresh {
+    pub refresh_token: String,
+}
+
+impl Input for Refresh {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let refresh_token = fields.required("refresh_token", Token);
+        Some(Self { refresh_token: refresh_token? })
     }
 }
 

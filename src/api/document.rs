@@ -57,7 +57,8 @@ fn description() -> String {
     let mut list = String::new();
     for (name, prefixes, keeps) in FAMILY {
         let api = present(name);
-        let prefixes = api.map_or(prefixes, |api| api.voice.prefixes);
+        let own = api.map(|api| api.voices.iter().flat_map(|voice| voice.prefixes).copied().collect());
+        let prefixes: Vec<&str> = own.unwrap_or_else(|| prefixes.to_vec());
         let prefixes: Vec<String> = prefixes.iter().map(|prefix| format!("`{prefix}`")).collect();
         let what =
             api.map_or_else(|| format!("{keeps} *Not in this version.*"), |api| api.description.into());
@@ -200,7 +201,9 @@ fn complete(paths: &mut Map<String, Value>, schemas: &Value) {
     let mut first_paths = BTreeMap::new();
     let mut aliases = Vec::new();
     for (path, item) in paths.iter_mut() {
-        let api = APIS.iter().copied().find(|api| api.voice.speaks_for(path));
+        let found =
+            APIS.iter().find_map(|api| Some((*api, api.voices.iter().find(|voice| voice.speaks_for(path))?)));
+        let (api, voice) = found.map_or((None, &HOUSE), |(api, voice)| (Some(api), voice));
         let is_alias = api.is_some_and(|api| api.aliases.iter().any(|alias| path.starts_with(alias)));
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
             let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
@@ -208,7 +211,7 @@ fn complete(paths: &mut Map<String, Value>, schemas: &Value) {
                 operation["responses"]["200"]["content"]["application/json"]["example"] = json!(message);
             }
             add_examples(operation, schemas);
-            let envelope = Envelope::of(api);
+            let envelope = Envelope::of(api, voice);
             envelope.wrap_invalid(operation);
             for refusal in refusals(api, &id, method, operation) {
                 envelope.add_refusal(operation, envelope.voice.say(&refusal));
@@ -278,10 +281,10 @@ struct Envelope {
 }
 
 impl Envelope {
-    fn of(api: Option<&'static Api>) -> Self {
+    fn of(api: Option<&'static Api>, voice: &'static Voice) -> Self {
         let own = api.filter(|api| api.error_schema.is_some()).map(error_name);
         Self {
-            voice: api.map_or(&HOUSE, |api| &api.voice),
+            voice,
             refusal: own.clone().unwrap_or_else(|| "Refusal".into()),
             invalid: own.unwrap_or_else(|| "Invalid".into()),
         }

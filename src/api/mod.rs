@@ -3,6 +3,7 @@
 mod bookshelf;
 mod common;
 mod document;
+mod identity;
 mod store;
 mod todolist;
 
@@ -31,7 +32,8 @@ pub struct Api {
     name: &'static str,
     description: &'static str,
     tags: &'static [(&'static str, &'static str)],
-    voice: Voice,
+    /// How it says no: usually one voice.
+    voices: &'static [Voice],
     routes: fn() -> Vec<Router>,
     /// Paths under which operations answer that have another, first one.
     aliases: &'static [&'static str],
@@ -44,9 +46,10 @@ pub struct Api {
 }
 
 /// Every API.
-static APIS: [&Api; 3] = [&bookshelf::API, &store::API, &todolist::API];
+static APIS: [&Api; 4] = [&bookshelf::API, &store::API, &todolist::API, &identity::API];
 
-static VOICES: LazyLock<Vec<Voice>> = LazyLock::new(|| APIS.iter().map(|api| api.voice).collect());
+static VOICES: LazyLock<Vec<Voice>> =
+    LazyLock::new(|| APIS.iter().flat_map(|api| api.voices.iter().copied()).collect());
 
 /// An id as the examples show one.
 const EXAMPLE_ID: Uuid = Uuid::from_u128(0x019a_9d5e_6c1f_7c3b_8a54_3f0c_1f4e_2d10);

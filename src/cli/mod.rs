@@ -349,6 +349,11 @@ fn sentence(error: &Error) -> String {
         | Refusal::BookNotFound(_)
         | Refusal::NotYourBook(_)
         | Refusal::ItemNotFound(..)
+        | Refusal::ProfileIncomplete
+        | Refusal::ProfileRefused
+        | Refusal::BalanceRefused
+        | Refusal::AdminHasNoBalance
+        | Refusal::AdminDeletesHimself
         | Refusal::NotYourItem(_)
         | Refusal::TodoNotFound(_)
         | Refusal::NotYourTodo(_)

@@ -20,11 +20,13 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::DirLock;
-use crate::domain::users;
+use crate::domain::{accounts, users};
 use crate::error::{Context, Error, Result};
 
 /// How often a changed keyring is looked for.
 const KEYS_NOTICED_EVERY: Duration = Duration::from_secs(1);
+/// How often is written down who was there.
+const ACTIVITY_NOTED_EVERY: Duration = Duration::from_secs(5);
 /// How often worthless rows are removed.
 const PURGE_EVERY: Duration = Duration::from_secs(3600);
 /// How long the door may take to close.
@@ -130,6 +132,7 @@ impl Server {
             self.mailing.abort();
             tracing::warn!("a letter was not handed over in time: it is tried again");
         }
+        self.app.auth.note_activity(&self.app.db).await?;
         let db = self.app.db.clone();
         tokio::task::spawn_blocking(move || db.close()).await.map_err(anyhow::Error::from)??;
         tracing::info!("stopped");
@@ -209,15 +212,25 @@ fn serve(app: &App, acceptor: impl Acceptor + 'static) -> (ServerHandle, JoinHan
 async fn keep_house(app: App) {
     let mut keys = tokio::time::interval(KEYS_NOTICED_EVERY);
     let mut purge = tokio::time::interval(PURGE_EVERY);
+    let mut activity = tokio::time::interval(ACTIVITY_NOTED_EVERY);
     loop {
         let done = tokio::select! {
             _ = keys.tick() => app.auth.notice_keys(),
-            _ = purge.tick() => app.auth.purge(&app.db).await,
+            _ = purge.tick() => purge_all(&app).await,
+            _ = activity.tick() => app.auth.note_activity(&app.db).await,
         };
         if let Err(error) = done {
             tracing::error!("housekeeping: {error}");
         }
     }
+}
+
+/// Removes what time has made worthless, in bounded pieces.
+async fn purge_all(app: &App) -> Result<()> {
+    app.auth.purge(&app.db).await?;
+    let keep = app.config.users.purge_deleted_after();
+    while app.db.write(move |db| accounts::purge(db, keep)).await? {}
+    Ok(())
 }
 
 /// Resolves at SIGTERM or Ctrl-C.

@@ -14,6 +14,8 @@ pub struct Lifetimes {
     pub access: Duration,
     /// A refresh token, where the API has such.
     pub refresh: Option<Duration>,
+    /// Whether a refresh token stays good when it is used, as this API's clients keep theirs.
+    pub keeps_refresh: bool,
 }
 
 impl Lifetimes {
@@ -45,6 +47,7 @@ impl Bookshelf {
         Lifetimes {
             access: Duration::from_secs(self.access_minutes * MINUTE),
             refresh: Some(Duration::from_secs(self.refresh_days * DAY)),
+            keeps_refresh: false,
         }
     }
 }
@@ -66,7 +69,11 @@ impl Default for Store {
 impl Store {
     /// How long its tokens are good.
     pub const fn lifetimes(&self) -> Lifetimes {
-        Lifetimes { access: Duration::from_secs(self.access_hours * HOUR), refresh: None }
+        Lifetimes {
+            access: Duration::from_secs(self.access_hours * HOUR),
+            refresh: None,
+            keeps_refresh: false,
+        }
     }
 }
 
@@ -87,7 +94,11 @@ impl Default for Todolist {
 impl Todolist {
     /// How long its tokens are good.
     pub const fn lifetimes(&self) -> Lifetimes {
-        Lifetimes { access: Duration::from_secs(self.access_hours * HOUR), refresh: None }
+        Lifetimes {
+            access: Duration::from_secs(self.access_hours * HOUR),
+            refresh: None,
+            keeps_refresh: false,
+        }
     }
 }
 
@@ -115,6 +126,7 @@ impl Identity {
         Lifetimes {
             access: Duration::from_secs(self.access_minutes * MINUTE),
             refresh: Some(Duration::from_secs(self.refresh_days * DAY)),
+            keeps_refresh: !self.rotate_refresh,
         }
     }
 }
@@ -143,6 +155,7 @@ impl Contactbook {
         Lifetimes {
             access: Duration::from_secs(self.access_minutes * MINUTE),
             refresh: Some(Duration::from_secs(self.refresh_days * DAY)),
+            keeps_refresh: false,
         }
     }
 }

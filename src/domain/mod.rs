@@ -1,5 +1,6 @@
 //! Domain: what is true whatever the wire. Each noun has its file: who may, what counts, what is stored.
 
+pub mod accounts;
 pub mod auth;
 pub mod avatars;
 pub mod books;

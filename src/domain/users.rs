@@ -112,14 +112,19 @@ pub struct User {
     pub created_at: Timestamp,
     /// Last change.
     pub updated_at: Timestamp,
+    /// 0–2⁵³−1.
+    pub balance: i64,
+    /// Last seen, to the minute.
+    pub last_activity_at: Option<Timestamp>,
 }
 
 impl User {
     /// The columns that [`User::from_row`] reads, in its order.
-    const COLUMNS: &'static str = "id, uuid, email, username, display_name, first_name, last_name, full_name, role, \
-         is_active, blocked_at, deleted_at, confirm_required, email_confirmed_at, epoch, created_at, updated_at";
+    pub(super) const COLUMNS: &'static str = "id, uuid, email, username, display_name, first_name, last_name, full_name, role, \
+         is_active, blocked_at, deleted_at, confirm_required, email_confirmed_at, epoch, created_at, updated_at, \
+         balance, last_activity_at";
 
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+    pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             id: row.get(0)?,
             uuid: row.get(1)?,
@@ -138,6 +143,8 @@ impl User {
             epoch: row.get(14)?,
             created_at: row.get(15)?,
             updated_at: row.get(16)?,
+            balance: row.get(17)?,
+            last_activity_at: row.get(18)?,
         })
     }
 
@@ -330,23 +337,31 @@ impl Login {
     }
 }
 
-/// A user with the stored password hash, for signing in.
+/// A user with the stored password hash, for signing in. One who was deleted is found, too, as long as nobody
+/// else has the name.
 pub fn with_password(db: &Read, login: &Login) -> Result<Option<(User, String)>> {
     const BY_EMAIL: &str = concatcp!(
         "select ",
         User::COLUMNS,
         ", password_hash from users where email = :key and deleted_at is null"
     );
-    const BY_USERNAME: &str = concatcp!(
+    const DELETED: &str = concatcp!(
         "select ",
         User::COLUMNS,
-        ", password_hash from users where username_key = :key and deleted_at is null"
+        ", password_hash from users where email = :key and deleted_at is not null order by deleted_at desc limit 1"
     );
-    let sql = match login {
-        Login::EmailOrUsername(name) if !name.contains('@') => BY_USERNAME,
-        _ => BY_EMAIL,
-    };
-    db.one(sql, named_params! { ":key": login.key() }, |row| Ok((User::from_row(row)?, row.get(17)?)))
+    const BY_USERNAME: &str =
+        concatcp!("select ", User::COLUMNS, ", password_hash from users where username_key = :key");
+    let key = login.key();
+    let find =
+        |sql| db.one(sql, named_params! { ":key": key }, |row| Ok((User::from_row(row)?, row.get(19)?)));
+    match login {
+        Login::EmailOrUsername(name) if !name.contains('@') => find(BY_USERNAME),
+        _ => match find(BY_EMAIL)? {
+            None => find(DELETED),
+            found => Ok(found),
+        },
+    }
 }
 
 /// Whether somebody may look into the directory of users: the setting says to whom it is open.

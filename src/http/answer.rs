@@ -145,6 +145,11 @@ fn default_words(refusal: &Refusal) -> Words {
         }
         Refusal::NotYourself(Act::Delete) => (StatusCode::FORBIDDEN, "You can only delete your own account"),
         Refusal::NotYourself(_) => (StatusCode::FORBIDDEN, "You can only update your own profile"),
+        Refusal::ProfileIncomplete => (StatusCode::FORBIDDEN, "Profile incomplete"),
+        Refusal::ProfileRefused => (StatusCode::BAD_REQUEST, "Unable to update profile"),
+        Refusal::BalanceRefused => (StatusCode::BAD_REQUEST, "Unable to update balance"),
+        Refusal::AdminHasNoBalance => (StatusCode::FORBIDDEN, "Admin users cannot have an active balance"),
+        Refusal::AdminDeletesHimself => (StatusCode::FORBIDDEN, "Admin cannot delete their own account."),
         Refusal::BookNotFound(uuid) => return not_found("Book", uuid),
         Refusal::NotYourBook(act) => return only_your_own(*act, "books"),
         Refusal::ItemNotFound(_, uuid) => return not_found("Item", uuid),

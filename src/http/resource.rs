@@ -34,6 +34,12 @@ impl Resource {
         self.add(&["POST"], Router::new().post(goal))
     }
 
+    /// Answers PUT.
+    #[must_use]
+    pub fn put(self, goal: impl Handler) -> Self {
+        self.add(&["PUT"], Router::new().put(goal))
+    }
+
     /// Answers PATCH.
     #[must_use]
     pub fn patch(self, goal: impl Handler) -> Self {

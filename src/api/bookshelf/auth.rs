@@ -5,7 +5,7 @@ use salvo::oapi::endpoint;
 
 use super::TAG_AUTH;
 use super::users::ShowUser;
-use crate::api::common::{LogIn, TokenPair};
+use crate::api::common::{LogIn, Refresh, TokenPair};
 use crate::app::App;
 use crate::domain::auth::passwords::Password;
 use crate::domain::auth::{Caller, sessions};
@@ -14,7 +14,7 @@ use crate::domain::users::NewUser;
 use crate::http::answer::{Created, Done, Failure, Message};
 use crate::http::extract::Address;
 use crate::http::input::{Fields, Form, Input, Json, Valid};
-use crate::http::rules::{NewPassword, Token, text, username};
+use crate::http::rules::{NewPassword, text, username};
 
 pub const LOGGED_OUT: &str = "Successfully logged out";
 pub const LOGGED_OUT_EVERYWHERE: &str = "Successfully logged out from all devices";
@@ -57,19 +57,6 @@ impl Input for Register {
             last_name: last_name?,
             password: password?,
         })
-    }
-}
-
-/// A refresh token.
-#[derive(Debug)]
-struct Refresh {
-    refresh_token: String,
-}
-
-impl Input for Refresh {
-    fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let refresh_token = fields.required("refresh_token", Token);
-        Some(Self { refresh_token: refresh_token? })
     }
 }
 

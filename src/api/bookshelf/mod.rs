@@ -23,7 +23,7 @@ pub static API: Api = Api {
         (TAG_ADMIN, "Users, for administrators."),
         (TAG_BOOKS, "Books: read by anyone, changed by their owners and moderators."),
     ],
-    voice: Voice { prefixes: &["/api/v1.0"], words, envelope: detail },
+    voices: &[Voice { prefixes: &["/api/v1.0"], words, envelope: detail }],
     routes,
     aliases: &["/api/v1.0/admin/users"],
     refusals,

@@ -9,10 +9,10 @@ use super::TAG_USERS;
 use crate::api::common::{PageQuery, page};
 use crate::app::App;
 use crate::db::{Read, Write};
-use crate::domain::auth::Caller;
 use crate::domain::auth::passwords::{Password, Weakness};
+use crate::domain::auth::{Caller, SignIn};
 use crate::domain::books::{self, Book, Shelf};
-use crate::domain::users::{self, Patch, Role, User};
+use crate::domain::users::{self, Login, Patch, Role, User};
 use crate::error::Result;
 use crate::http::answer::{Done, Failure, Message, Page};
 use crate::http::extract::{Address, Visitor};
@@ -308,6 +308,8 @@ pub async fn change_password(
 ) -> Result<Done<Message>, Failure> {
     let Json(given) = input.0;
     let unfit = |weakness: Weakness| Failure::at_field("new_password", Broken::password(weakness));
-    app.auth.change_password(&app.db, &caller, address.0, given.current, given.new, unfit).await?;
+    let email = app.db.read(|db| users::by_uuid(db, caller.uuid()))?.email;
+    let proof = SignIn { login: Login::Email(email), password: given.current, address: address.0 };
+    app.auth.change_password(&app.db, proof, given.new, unfit).await?;
     Ok(Done(Message::new(PASSWORD_CHANGED)))
 }

@@ -19,7 +19,7 @@ pub static API: Api = Api {
         (TAG_ITEMS, "Items: seen by every user, changed by their owners and moderators."),
         (TAG_MANAGERS, "Store managers, who are users: sign up, sign in, sign out."),
     ],
-    voice: Voice { prefixes: &["/items", "/store-managers"], words, envelope: detail },
+    voices: &[Voice { prefixes: &["/items", "/store-managers"], words, envelope: detail }],
     routes,
     aliases: &[],
     refusals,

@@ -28,7 +28,7 @@ pub static API: Api = Api {
         (TAG_USERS, "The directory of users, and one's own account."),
         (TAG_HEALTH, "Whether the server and its database are well."),
     ],
-    voice: Voice { prefixes: &["/v1"], words, envelope },
+    voices: &[Voice { prefixes: &["/v1"], words, envelope }],
     routes,
     aliases: &[],
     refusals,

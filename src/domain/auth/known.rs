@@ -5,8 +5,9 @@
 //! answer. So it does not matter in which order a change and a fill happen: a fill that read old facts
 //! carries an old version and is never believed.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use moka::sync::Cache;
 use sha2::{Digest, Sha256};
@@ -15,6 +16,8 @@ use uuid::Uuid;
 use super::Caller;
 use super::tokens::Claims;
 use crate::clock::Timestamp;
+use crate::domain::accounts::ACTIVITY_EVERY;
+use crate::domain::users::UserId;
 
 /// How many counters stand for all users. Two users that share one only read the database more often.
 const STATE_VERSIONS: usize = 4096;
@@ -25,6 +28,8 @@ pub struct Known {
     tokens: Cache<u128, Arc<Entry>>,
     keys_version: AtomicU64,
     state_versions: Box<[AtomicU64]>,
+    /// Who was seen since it was last written down, and when last.
+    seen: Mutex<HashMap<UserId, Timestamp>>,
 }
 
 #[derive(Debug)]
@@ -33,6 +38,8 @@ struct Entry {
     caller: Caller,
     keys_version: u64,
     state_version: u64,
+    /// When the caller was last noted as seen, in seconds since the Unix epoch.
+    noted_at: AtomicI64,
 }
 
 /// What is known of a token.
@@ -64,13 +71,14 @@ impl Known {
             tokens: Cache::new(capacity),
             keys_version: AtomicU64::new(0),
             state_versions: (0..STATE_VERSIONS).map(|_| AtomicU64::new(0)).collect(),
+            seen: Mutex::default(),
         }
     }
 
     /// What is known of the token with this digest at this time.
-    pub fn find(&self, digest: u128, now: Timestamp, leeway_seconds: i64) -> Found {
+    pub fn find(&self, digest: u128, at: Timestamp, leeway_seconds: i64) -> Found {
         let Some(entry) = self.tokens.get(&digest) else { return Found::Nothing };
-        let now = now.seconds();
+        let now = at.seconds();
         let in_time = now < entry.claims.exp.saturating_add(leeway_seconds)
             && now >= entry.claims.nbf.saturating_sub(leeway_seconds);
         if !in_time || entry.keys_version != self.keys_version() {
@@ -79,10 +87,25 @@ impl Known {
         if entry.state_version != self.state_version(entry.claims.sub) {
             return Found::Claims(entry.claims.clone(), entry.keys_version);
         }
+        let noted_at = entry.noted_at.load(Ordering::Relaxed);
+        if now.abs_diff(noted_at) >= ACTIVITY_EVERY.as_secs()
+            && entry.noted_at.compare_exchange(noted_at, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
+            self.note(entry.caller.id, at);
+        }
         Found::Caller(entry.caller)
     }
 
-    /// Remembers whom a token speaks for, as of versions taken before that was looked up.
+    fn note(&self, user: UserId, at: Timestamp) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(user, at);
+    }
+
+    /// Takes who was seen since this was last asked.
+    pub fn take_seen(&self) -> Vec<(UserId, Timestamp)> {
+        std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect()
+    }
+
+    /// Remembers at this moment whom a token speaks for, as of versions taken before that was looked up.
     pub fn remember(
         &self,
         digest: u128,
@@ -90,8 +113,12 @@ impl Known {
         caller: Caller,
         keys_version: u64,
         state_version: u64,
+        at: Timestamp,
     ) {
-        self.tokens.insert(digest, Arc::new(Entry { claims, caller, keys_version, state_version }));
+        self.note(caller.id, at);
+        let noted_at = AtomicI64::new(at.seconds());
+        let entry = Entry { claims, caller, keys_version, state_version, noted_at };
+        self.tokens.insert(digest, Arc::new(entry));
     }
 
     /// The keyring's version.

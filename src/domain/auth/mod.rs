@@ -25,8 +25,8 @@ use self::known::Known;
 use self::passwords::Hasher;
 pub use self::sign_in::{SignIn, Tokens};
 use self::tokens::{Bad, Claims, Kind, Names};
-use super::letters;
 use super::users::{Role, UserId};
+use super::{accounts, letters};
 use crate::clock::Clock;
 use crate::config;
 use crate::db::{self, Change, Db};
@@ -174,7 +174,7 @@ impl Auth {
         let state_version = self.known.state_version(claims.sub);
         let require_confirmed = self.settings.require_confirmed_email;
         let caller = db.read(|db| sessions::caller(db, &claims, require_confirmed))?;
-        self.known.remember(digest, claims, caller, keys_version, state_version);
+        self.known.remember(digest, claims, caller, keys_version, state_version, now);
         Ok(caller)
     }
 
@@ -198,6 +198,12 @@ impl Auth {
         self.known.keys_changed();
         tracing::info!("signing keys read again");
         Ok(())
+    }
+
+    /// Writes down who was seen since this was last done.
+    pub async fn note_activity(&self, db: &Db) -> Result<()> {
+        let seen = self.known.take_seen();
+        if seen.is_empty() { Ok(()) } else { db.write(move |db| accounts::note_activity(db, &seen)).await }
     }
 
     /// Removes what time has made worthless: ended sessions, old failures, expired proofs, letters

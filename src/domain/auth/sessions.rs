@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::tokens::Claims;
 use super::{Caller, known};
 use crate::clock::Timestamp;
+use crate::config::Lifetimes;
 use crate::db::{Read, Write};
 use crate::domain::users::{Role, User, UserId};
 use crate::error::{Refusal, Result};
@@ -51,13 +52,16 @@ fn refresh_jti(session: Uuid, seq: i64) -> Uuid {
     uuid::Builder::from_custom_bytes(digest[..16].try_into().expect("SHA-256 has 32 bytes")).into_uuid()
 }
 
-/// Begins a session that ends by itself `lifetime` after the last refresh.
-pub fn open(db: &Write, user: &User, id: Uuid, lifetime: Duration) -> Result<Session> {
-    let sql = "insert into sessions (id, user_id, refreshed_at, created_at, expires_at)
-               values (:id, :user, :now, :now, :expires)";
+/// Begins a session that ends by itself when its last token does.
+pub fn open(db: &Write, user: &User, id: Uuid, lifetimes: Lifetimes) -> Result<Session> {
+    let sql = "insert into sessions (id, user_id, refreshed_at, created_at, expires_at, keeps_refresh)
+               values (:id, :user, :now, :now, :expires, :keeps)";
+    let expires = db.now.plus(lifetimes.session());
     db.execute(
         sql,
-        named_params! { ":id": id, ":user": user.id, ":now": db.now, ":expires": db.now.plus(lifetime) },
+        named_params! {
+            ":id": id, ":user": user.id, ":now": db.now, ":expires": expires, ":keeps": lifetimes.keeps_refresh,
+        },
     )?;
     Ok(Session { id, user_uuid: user.uuid, epoch: user.epoch, refresh_seq: 0, refreshed_at: db.now })
 }
@@ -94,11 +98,12 @@ pub enum Rotation {
     Reused,
 }
 
-/// Spends a refresh token: the next one of its session lives from now on for `lifetime`.
+/// Spends a refresh token: the next one of its session lives from now on. Where an API's clients keep theirs, and
+/// the session was begun there, it is not spent, and lives anew.
 pub fn rotate(
     db: &Write,
     claims: &Claims,
-    lifetime: Duration,
+    lifetimes: Lifetimes,
     grace: Duration,
     require_confirmed: bool,
 ) -> Result<Rotation> {
@@ -110,26 +115,26 @@ pub fn rotate(
     if let Some(refusal) = user.shut_out(require_confirmed) {
         return Err(refusal.into());
     }
-    let sql = "select refresh_seq, refreshed_at from sessions
+    let sql = "select refresh_seq, refreshed_at, keeps_refresh from sessions
                where id = :id and user_id = :user and ended_at is null";
     let living = db.one(sql, named_params! { ":id": claims.sid, ":user": user.id }, |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, Timestamp>(1)?))
+        Ok((row.get::<_, i64>(0)?, row.get::<_, Timestamp>(1)?, row.get::<_, bool>(2)?))
     })?;
-    let Some((seq, refreshed_at)) = living.filter(|_| user.epoch == claims.epoch) else {
+    let Some((seq, refreshed_at, keeps)) = living.filter(|_| user.epoch == claims.epoch) else {
         return Err(Refusal::RefreshRevoked.into());
     };
     let session =
         Session { id: claims.sid, user_uuid: user.uuid, epoch: user.epoch, refresh_seq: seq, refreshed_at };
     if claims.jti == session.refresh_jti() {
-        let sql =
-            "update sessions set refresh_seq = refresh_seq + 1, refreshed_at = :now, expires_at = :expires
+        let next = if keeps && lifetimes.keeps_refresh { seq } else { seq + 1 };
+        let sql = "update sessions set refresh_seq = :next, refreshed_at = :now, expires_at = :expires
                    where id = :id and refresh_seq = :seq";
-        let expires = db.now.plus(lifetime);
-        db.execute(
-            sql,
-            named_params! { ":now": db.now, ":expires": expires, ":id": claims.sid, ":seq": seq },
-        )?;
-        return Ok(Rotation::Goes(Session { refresh_seq: seq + 1, refreshed_at: db.now, ..session }));
+        let expires = db.now.plus(lifetimes.session());
+        let params = named_params! {
+            ":next": next, ":now": db.now, ":expires": expires, ":id": claims.sid, ":seq": seq,
+        };
+        db.execute(sql, params)?;
+        return Ok(Rotation::Goes(Session { refresh_seq: next, refreshed_at: db.now, ..session }));
     }
     // A clock that was set back gives no grace, and a grace of nothing gives none in the same instant either.
     let in_grace = !grace.is_zero() && db.now >= refreshed_at && db.now.since(refreshed_at) <= grace;

@@ -10,9 +10,10 @@ use super::passwords::{Password, Verdict, Weakness, weakness};
 use super::sessions::{self, Rotation, Session};
 use super::throttle::{self, Attempt};
 use super::tokens::{self, Kind};
-use super::{Auth, Caller, claims};
+use super::{Auth, claims};
 use crate::config::Lifetimes;
 use crate::db::Db;
+use crate::domain::accounts;
 use crate::domain::users::{self, Login, NewUser, User};
 use crate::error::{Context, Error, Refusal, Result};
 
@@ -75,7 +76,8 @@ impl Auth {
                     users::replace_hash(db, user.id, &hash)?;
                 }
                 throttle::forgive(db, user.id, &attempt)?;
-                sessions::open(db, &user, id, lifetimes.session())
+                accounts::note_activity(db, &[(user.id, db.now)])?;
+                sessions::open(db, &user, id, lifetimes)
             })
             .await?;
         tracing::info!(user.uuid = %session.user_uuid, session.id = %session.id, "signed in");
@@ -91,9 +93,8 @@ impl Auth {
         }
         let grace = self.settings.refresh_reuse();
         let require_confirmed = self.settings.require_confirmed_email;
-        let rotation = db
-            .write(move |db| sessions::rotate(db, &given, lifetimes.session(), grace, require_confirmed))
-            .await?;
+        let rotation =
+            db.write(move |db| sessions::rotate(db, &given, lifetimes, grace, require_confirmed)).await?;
         match rotation {
             Rotation::Goes(session) => {
                 tracing::info!(user.uuid = %session.user_uuid, session.id = %session.id, "refresh token rotated");
@@ -103,37 +104,39 @@ impl Auth {
         }
     }
 
-    /// Changes the caller's password, given the present one. Every token of the user dies, this one included.
+    /// Changes the password of whoever proves the present one. Every token of the user dies.
     ///
-    /// `unfit` says what is wrong with the new password, knowing whose it is to be.
+    /// It counts as a sign-in: unknown users and wrong passwords are refused alike as `WrongPassword`, in the same
+    /// time, and only after a right password is the user's state looked at. `unfit` says what is wrong with the
+    /// new password, knowing whose it is to be.
     pub async fn change_password<E: From<Error>>(
         self: &Arc<Self>,
         db: &Db,
-        caller: &Caller,
-        address: IpAddr,
-        current: Password,
+        given: SignIn,
         new: Password,
         unfit: impl FnOnce(Weakness) -> E,
     ) -> Result<(), E> {
-        let user = db.read(|db| users::by_uuid(db, caller.uuid()))?;
-        let own = [user.email.as_str(), user.username.as_deref().unwrap_or_default()];
-        if let Some(weakness) = weakness(new.as_str(), &own) {
-            return Err(unfit(weakness));
-        }
-        let login = Login::Email(user.email);
-        let known = db.read(|db| users::with_password(db, &login))?;
-        let attempt = attempt_at(known.as_ref(), &login, address);
-        match self.prove(db, attempt, current, known.as_ref()).await {
+        let known = db.read(|db| users::with_password(db, &given.login))?;
+        let attempt = attempt_at(known.as_ref(), &given.login, given.address);
+        match self.prove(db, attempt, given.password, known.as_ref()).await {
             Err(Error::Refusal(Refusal::WrongCredentials)) => {
                 return Err(Error::from(Refusal::WrongPassword).into());
             }
             outcome => outcome?,
         };
-        let Some((_, stored)) = known else { return Err(Error::from(Refusal::TokenInvalid).into()) };
-        let id = caller.id();
+        let Some((user, stored)) = known else { return Err(Error::from(Refusal::WrongPassword).into()) };
+        let require_confirmed = self.settings.require_confirmed_email;
+        if let Some(refusal) = user.shut_out(require_confirmed) {
+            return Err(Error::from(refusal).into());
+        }
+        let own = [user.email.as_str(), user.username.as_deref().unwrap_or_default()];
+        if let Some(weakness) = weakness(new.as_str(), &own) {
+            return Err(unfit(weakness));
+        }
+        let id = user.id;
         let hash = self.hasher.hash(new).await?;
         db.write(move |db| {
-            match users::with_password(db, &login)? {
+            match users::with_password(db, &given.login)? {
                 Some((now, present)) if now.id == id && present == stored => {}
                 _ => return Err(Refusal::WrongPassword.into()),
             }
@@ -141,7 +144,7 @@ impl Auth {
             users::set_password(db, id, &hash)
         })
         .await?;
-        tracing::info!(user.id = caller.id().0, "password changed");
+        tracing::info!(user.id = id.0, "password changed");
         Ok(())
     }
 

@@ -1,0 +1,276 @@
+//! identity, `/users/`, `/users/deleted` and `/admin`: the users, for administrators. To anybody else none of it
+//! is there.
+//!
+//! The arguments of these handlers stand in the order of the checks: token, then input, then right.
+
+use std::collections::BTreeMap;
+
+use salvo::Writer;
+use salvo::oapi::{Components, RefOr, Schema, ToSchema, endpoint};
+use serde::{Serialize, Serializer};
+
+use super::users::UserOut;
+use super::{RoleOut, TAG_ADMIN, TAG_USERS, moment};
+use crate::api::common::page;
+use crate::app::App;
+use crate::db::Write;
+use crate::domain::accounts::{self, Filter, Order, SortBy};
+use crate::domain::auth::{Admin, Caller};
+use crate::domain::users::{self, User};
+use crate::http::answer::{Done, Failure, Message, Page};
+use crate::http::input::{Fields, Input, Path, Query, Valid};
+use crate::http::rules::{Cursor, Flag, Rule, integer, one_of, text};
+
+/// A user as administrators see one in the list.
+#[derive(Debug, Serialize, ToSchema)]
+#[salvo(schema(example = json!({
+    "user_id": 1, "first_name": "Ada", "last_name": "Lovelace", "created_at": "2026-11-21T05:06:39.560803Z",
+    "updated_at": "2026-11-21T05:06:39.560803Z", "last_activity_at": "2026-11-21T05:06:39.560803Z",
+    "block": false, "block_at": null, "role": "user", "balance": 100,
+})))]
+struct ListedUser {
+    user_id: i64,
+    #[salvo(schema(required = true))]
+    first_name: Option<String>,
+    #[salvo(schema(required = true))]
+    last_name: Option<String>,
+    /// In UTC.
+    created_at: String,
+    /// In UTC.
+    #[salvo(schema(required = true))]
+    updated_at: Option<String>,
+    /// In UTC, to the minute; null before the first sign-in.
+    #[salvo(schema(required = true))]
+    last_activity_at: Option<String>,
+    /// Whether the user is blocked.
+    block: bool,
+    /// Since when, in UTC.
+    #[salvo(schema(required = true))]
+    block_at: Option<String>,
+    role: RoleOut,
+    balance: i64,
+}
+
+impl From<User> for ListedUser {
+    fn from(user: User) -> Self {
+        Self {
+            user_id: user.id.0,
+            first_name: user.first_name,
+            last_name: user.last_name,
+            created_at: user.created_at.utc(),
+            updated_at: moment(Some(user.updated_at)),
+            last_activity_at: moment(user.last_activity_at),
+            block: user.blocked_at.is_some(),
+            block_at: moment(user.blocked_at),
+            role: user.role.into(),
+            balance: user.balance,
+        }
+    }
+}
+
+/// Users by their numbers, in an order of their own.
+#[derive(Debug)]
+struct ListedUsers(Vec<ListedUser>);
+
+impl Serialize for ListedUsers {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|user| (user.user_id, user)))
+    }
+}
+
+impl ToSchema for ListedUsers {
+    fn to_schema(components: &mut Components) -> RefOr<Schema> {
+        BTreeMap::<String, ListedUser>::to_schema(components)
+    }
+}
+
+/// A page of the users.
+#[derive(Debug, Serialize, ToSchema)]
+#[salvo(schema(example = json!({ "users": { "1": {
+    "user_id": 1, "first_name": "Ada", "last_name": "Lovelace", "created_at": "2026-11-21T05:06:39.560803Z",
+    "updated_at": "2026-11-21T05:06:39.560803Z", "last_activity_at": "2026-11-21T05:06:39.560803Z",
+    "block": false, "block_at": null, "role": "user", "balance": 100,
+} } })))]
+struct FoundUsers {
+    /// By number, in the order that was asked for.
+    users: ListedUsers,
+}
+
+/// A user who was deleted and not purged yet.
+#[derive(Debug, Serialize, ToSchema)]
+#[salvo(schema(example = json!({
+    "id": 1, "email": "ada@example.com", "first_name": "Ada", "last_name": "Lovelace", "is_blocked": false,
+    "balance": 100, "created_at": "2026-11-21T05:06:39.560803Z", "updated_at": "2026-11-21T05:06:39.560803Z",
+    "last_activity_at": "2026-11-21T05:06:39.560803Z", "role": "user",
+    "deleted_at": "2026-11-21T05:06:39.560803Z",
+})))]
+struct DeletedUser {
+    #[serde(flatten)]
+    #[salvo(schema(inline))]
+    user: UserOut,
+    /// In UTC.
+    #[salvo(schema(required = true))]
+    deleted_at: Option<String>,
+}
+
+impl From<User> for DeletedUser {
+    fn from(user: User) -> Self {
+        Self { deleted_at: moment(user.deleted_at), user: user.into() }
+    }
+}
+
+/// A page of the users who were deleted.
+#[derive(Debug, Serialize, ToSchema)]
+#[salvo(schema(example = json!({ "deleted_users": [{
+    "id": 1, "email": "ada@example.com", "first_name": "Ada", "last_name": "Lovelace", "is_blocked": false,
+    "balance": 100, "created_at": "2026-11-21T05:06:39.560803Z", "updated_at": "2026-11-21T05:06:39.560803Z",
+    "last_activity_at": "2026-11-21T05:06:39.560803Z", "role": "user",
+    "deleted_at": "2026-11-21T05:06:39.560803Z",
+}] })))]
+struct DeletedUsers {
+    deleted_users: Vec<DeletedUser>,
+}
+
+/// Which part of a list, as long as it may be where nothing is said.
+#[derive(Debug)]
+struct WholeQuery {
+    limit: i64,
+    cursor: Option<i64>,
+}
+
+impl Input for WholeQuery {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let limit = fields.or("limit", integer(1, 1000, 20).about("Most entries of the page."), 1000);
+        let cursor = fields.optional("cursor", Cursor);
+        Some(Self { limit: limit?, cursor: cursor? })
+    }
+}
+
+const SORT_BY: [(&str, SortBy); 3] =
+    [("id", SortBy::Id), ("balance", SortBy::Balance), ("last_activity_at", SortBy::LastActivity)];
+const SORT_ORDER: [(&str, bool); 2] = [("asc", false), ("desc", true)];
+
+/// Which users, and in which order.
+#[derive(Debug)]
+struct UserQuery {
+    filter: Filter,
+    order: Order,
+    part: WholeQuery,
+}
+
+impl Input for UserQuery {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let about = "Part of it, without regard to case.";
+        let id = fields.optional("id", integer(i64::MIN, i64::MAX, 1));
+        let first_name = fields.optional("first_name", text(0, 100, "Ada").about(about));
+        let last_name = fields.optional("last_name", text(0, 100, "Lovelace").about(about));
+        let is_blocked = fields.optional("is_blocked", Flag);
+        let by = fields.optional("sort_by", one_of(&SORT_BY));
+        let descending = fields.optional("sort_order", one_of(&SORT_ORDER));
+        let part = WholeQuery::read(fields);
+        let filter =
+            Filter { id: id?, first_name: first_name?, last_name: last_name?, is_blocked: is_blocked? };
+        let order = Order { by: by?.unwrap_or(SortBy::Id), descending: descending?.unwrap_or(false) };
+        Some(Self { filter, order, part: part? })
+    }
+}
+
+/// The user that a path names.
+#[derive(Debug)]
+struct NumberPath {
+    id: i64,
+}
+
+impl Input for NumberPath {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let id = fields.required("id", integer(i64::MIN, i64::MAX, 1));
+        Some(Self { id: id? })
+    }
+}
+
+/// What an administrator is greeted with.
+pub fn welcome(email: &str) -> Message {
+    Message::new(format!("Welcome, admin {email}!"))
+}
+
+/// What is said of a user who was blocked or unblocked.
+pub fn blocked(id: i64, blocked: bool) -> Message {
+    Message::new(format!("User {id} has been {}.", if blocked { "blocked" } else { "unblocked" }))
+}
+
+/// Find users
+///
+/// An object: each user by number, in order. Deleted ones are left out.
+#[endpoint(operation_id = "find_users", tags(TAG_USERS))]
+pub async fn find_users(
+    app: App,
+    _caller: Caller,
+    input: Valid<Query<UserQuery>>,
+    admin: Admin,
+) -> Result<Page<FoundUsers>, Failure> {
+    let Query(UserQuery { filter, order, part }) = input.0;
+    let found = app
+        .db
+        .scan(move |db| accounts::list(db, &admin, &filter, order, part.cursor, part.limit + 1))
+        .await?;
+    let Page { items, next } = page(found, part.limit, |user| user.id.0, ListedUser::from);
+    Ok(Page { items: FoundUsers { users: ListedUsers(items) }, next })
+}
+
+/// List the users who were deleted, newest first
+///
+/// Those that have not been purged yet.
+#[endpoint(operation_id = "list_deleted_users", tags(TAG_USERS))]
+pub async fn list_deleted_users(
+    app: App,
+    _caller: Caller,
+    input: Valid<Query<WholeQuery>>,
+    admin: Admin,
+) -> Result<Page<DeletedUsers>, Failure> {
+    let Query(part) = input.0;
+    let found = app
+        .db
+        .page(part.limit, move |db| accounts::list_deleted(db, &admin, part.cursor, part.limit + 1))
+        .await?;
+    let Page { items, next } = page(found, part.limit, |user| user.id.0, DeletedUser::from);
+    Ok(Page { items: DeletedUsers { deleted_users: items }, next })
+}
+
+/// See whether one is an administrator
+#[endpoint(operation_id = "check_admin", tags(TAG_ADMIN))]
+pub async fn check_admin(app: App, caller: Caller, _admin: Admin) -> Result<Done<Message>, Failure> {
+    let user = app.db.read(|db| users::by_uuid(db, caller.uuid()))?;
+    Ok(Done(welcome(&user.email)))
+}
+
+/// Block a user
+///
+/// Every token of the user dies at once.
+#[endpoint(operation_id = "block_user", tags(TAG_ADMIN))]
+pub async fn block_user(
+    app: App,
+    _caller: Caller,
+    input: Valid<Path<NumberPath>>,
+    admin: Admin,
+) -> Result<Done<Message>, Failure> {
+    let Path(path) = input.0;
+    set_blocked(&app, admin, path.id, true).await
+}
+
+/// Unblock a user
+#[endpoint(operation_id = "unblock_user", tags(TAG_ADMIN))]
+pub async fn unblock_user(
+    app: App,
+    _caller: Caller,
+    input: Valid<Path<NumberPath>>,
+    admin: Admin,
+) -> Result<Done<Message>, Failure> {
+    let Path(path) = input.0;
+    set_blocked(&app, admin, path.id, false).await
+}
+
+async fn set_blocked(app: &App, admin: Admin, id: i64, block: bool) -> Result<Done<Message>, Failure> {
+    let change = move |db: &Write| users::set_blocked(db, &admin, &users::by_id(db, id)?, block);
+    app.db.write(change).await?;
+    Ok(Done(blocked(id, block)))
+}

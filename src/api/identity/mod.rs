@@ -1,0 +1,161 @@
+//! identity: accounts, balances and blocking under `/auth`, `/users` and `/admin`, in the words its clients know.
+
+mod admin;
+mod auth;
+mod users;
+
+use salvo::Router;
+use salvo::http::StatusCode;
+use serde::Serialize;
+
+use super::Api;
+use crate::clock::Timestamp;
+use crate::domain::users::{Role, User};
+use crate::error::{Act, Refusal, UserKey};
+use crate::http::answer::{Message, Voice, Words, detail};
+use crate::http::resource::at;
+
+/// The API as the table of APIs lists it.
+pub static API: Api = Api {
+    name: "identity",
+    description: "Accounts, balances and blocking. Its clients keep one refresh token: it is not spent by use.",
+    tags: &[
+        (TAG_AUTH, "Register, sign in, refresh, sign out, change the password."),
+        (TAG_USERS, "One's own profile and balance; the users, for administrators."),
+        (TAG_ADMIN, "Blocking, for administrators."),
+    ],
+    voices: &[
+        Voice { prefixes: &["/auth"], words: auth_words, envelope: detail },
+        Voice { prefixes: &["/users", "/admin"], words, envelope: detail },
+    ],
+    routes,
+    aliases: &[],
+    refusals,
+    message,
+    error_schema: None,
+};
+
+const TAG_AUTH: &str = "identity: auth";
+const TAG_USERS: &str = "identity: users";
+const TAG_ADMIN: &str = "identity: admin";
+
+/// Where this API says it otherwise than the house.
+fn words(refusal: &Refusal) -> Option<Words> {
+    let (status, sentence) = match refusal {
+        Refusal::EmailTaken(..) => (StatusCode::BAD_REQUEST, "A user with this email already exists"),
+        Refusal::RefreshWrongKind => (StatusCode::UNAUTHORIZED, "Invalid refresh token"),
+        Refusal::RefreshInvalid | Refusal::RefreshRevoked => {
+            (StatusCode::UNAUTHORIZED, "Refresh token is invalid or expired")
+        }
+        Refusal::WrongPassword => (StatusCode::UNAUTHORIZED, "Old password is incorrect"),
+        // To whoever may not know them these routes are not there.
+        Refusal::AdminRequired => (StatusCode::NOT_FOUND, "Not found"),
+        Refusal::UserNotFound(_) => (StatusCode::NOT_FOUND, "User not found"),
+        _ => return None,
+    };
+    Some((status, sentence.into()))
+}
+
+/// The same under `/auth`, where a token is spoken of in other words.
+fn auth_words(refusal: &Refusal) -> Option<Words> {
+    match refusal {
+        Refusal::TokenInvalid | Refusal::TokenExpired | Refusal::TokenOfInactive => {
+            Some((StatusCode::UNAUTHORIZED, "Token is invalid or expired".into()))
+        }
+        _ => words(refusal),
+    }
+}
+
+fn routes() -> Vec<Router> {
+    let auth = Router::with_path("auth")
+        .push(at("me").get(auth::get_own_number).into())
+        .push(at("login").post(auth::sign_in).into())
+        .push(at("refresh").post(auth::renew_tokens).into())
+        .push(at("logout").post(auth::sign_out).into())
+        .push(at("register").post(auth::register_email).into())
+        .push(at("change-password").post(auth::replace_password).into());
+    let users = Router::with_path("users")
+        .push(at("/").get(admin::find_users).into())
+        .push(at("me").get(users::get_own_details).delete(users::delete_own_user).into())
+        .push(at("profile").get(users::get_own_profile).put(users::replace_own_profile).into())
+        .push(at("balance").get(users::get_own_balance).put(users::add_to_own_balance).into())
+        .push(at("deleted").get(admin::list_deleted_users).into());
+    let admin = Router::with_path("admin")
+        .push(at("check").get(admin::check_admin).into())
+        .push(at("block/{id}").post(admin::block_user).into())
+        .push(at("unblock/{id}").post(admin::unblock_user).into());
+    vec![users, auth, admin]
+}
+
+/// What each operation may be refused with, besides what its arguments imply.
+fn refusals(operation: &str) -> Vec<Refusal> {
+    let nobody = Refusal::UserNotFound(UserKey::Id(1));
+    match operation {
+        "register_email" => vec![Refusal::EmailTaken(Act::Create, super::EXAMPLE_EMAIL.into())],
+        "sign_in" => super::example_sign_in_refusals(),
+        "renew_tokens" => vec![
+            Refusal::RefreshWrongKind,
+            Refusal::RefreshInvalid,
+            Refusal::UserInactive,
+            Refusal::UserBlocked,
+            Refusal::EmailUnconfirmed,
+        ],
+        "replace_password" => {
+            let mut refusals = super::example_sign_in_refusals();
+            refusals[0] = Refusal::WrongPassword;
+            refusals
+        }
+        "get_own_profile" => vec![Refusal::ProfileIncomplete],
+        "replace_own_profile" => vec![Refusal::ProfileRefused],
+        "add_to_own_balance" => vec![Refusal::BalanceRefused, Refusal::AdminHasNoBalance],
+        "delete_own_user" => vec![Refusal::AdminDeletesHimself],
+        "find_users" | "list_deleted_users" | "check_admin" => vec![Refusal::AdminRequired],
+        "block_user" => {
+            vec![Refusal::AdminRequired, nobody, Refusal::OwnBlock, Refusal::LastAdmin]
+        }
+        "unblock_user" => vec![Refusal::AdminRequired, nobody],
+        _ => Vec::new(),
+    }
+}
+
+/// What the operations say that answer with a message.
+fn message(operation: &str) -> Option<Message> {
+    match operation {
+        "sign_out" => Some(Message::new(auth::LOGGED_OUT)),
+        "replace_password" => Some(Message::new(auth::PASSWORD_UPDATED)),
+        "delete_own_user" => Some(Message::new(users::DELETED)),
+        "check_admin" => Some(admin::welcome(super::EXAMPLE_EMAIL)),
+        "block_user" => Some(admin::blocked(1, true)),
+        "unblock_user" => Some(admin::blocked(1, false)),
+        _ => None,
+    }
+}
+
+/// What a user may.
+#[derive(Clone, Copy, Debug, Serialize, salvo::oapi::ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum RoleOut {
+    /// Blocks and looks through the users.
+    Admin,
+    /// Everybody else.
+    User,
+}
+
+impl From<Role> for RoleOut {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Admin => Self::Admin,
+            Role::Moderator | Role::User => Self::User,
+        }
+    }
+}
+
+/// A moment of a user's, if there was one.
+fn moment(at: Option<Timestamp>) -> Option<String> {
+    at.map(Timestamp::utc)
+}
+
+/// Whether a user has both names.
+fn is_complete(user: &User) -> bool {
+    user.first_name.is_some() && user.last_name.is_some()
+}
