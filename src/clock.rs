@@ -87,6 +87,28 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// A time zone, which says which day a moment is in.
+#[derive(Clone, Debug)]
+pub struct Zone(jiff::tz::TimeZone);
+
+impl Zone {
+    /// The zone that the IANA time zone database has under this name; it is inside the binary.
+    pub fn named(name: &str) -> Option<Self> {
+        jiff::tz::TimeZone::get(name).ok().map(Self)
+    }
+
+    /// Coordinated universal time.
+    pub fn utc() -> Self {
+        Self(jiff::tz::TimeZone::UTC)
+    }
+
+    /// The date in this zone at this moment.
+    pub fn date(&self, at: Timestamp) -> jiff::civil::Date {
+        let at = jiff::Timestamp::from_microsecond(at.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        self.0.to_datetime(at).date()
+    }
+}
+
 /// Tells the time and makes ids. Clones share one clock.
 #[derive(Clone, Debug)]
 pub struct Clock(Source);

@@ -81,6 +81,8 @@ pub enum Refusal {
     RefreshRevoked,
     /// A mailed token is unknown, spent, superseded or expired.
     ProofInvalid,
+    /// A mailed token that never was one.
+    ProofMalformed,
     /// Only administrators may.
     AdminRequired,
     /// The last active administrator must remain one.
@@ -119,6 +121,10 @@ pub enum Refusal {
     TodoNotFound(i64),
     /// The todo is somebody else's.
     NotYourTodo(Act),
+    /// The caller has no such contact.
+    ContactNotFound,
+    /// The caller has a contact of this name.
+    ContactExists,
     /// The upload is no picture that we take.
     UnsupportedImage,
     /// No route has this path.

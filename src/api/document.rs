@@ -23,16 +23,6 @@ const DESCRIPTION: [&str; 2] = [
      with and without its trailing slash.",
 ];
 
-/// The five APIs in the order of the page: name, paths, and what they are for. Of one that is in [`APIS`] the
-/// page tells what stands there.
-const FAMILY: [(&str, &[&str], &str); 5] = [
-    ("bookshelf", &["/api/v1.0"], "Users, roles and books."),
-    ("store", &["/items", "/store-managers"], "Items and store managers."),
-    ("todolist", &["/v1"], "Todos."),
-    ("identity", &["/auth", "/users", "/admin"], "Accounts, balances and blocking."),
-    ("contactbook", &["/api/auth", "/api/contacts", "/api/email"], "Contacts, confirmed by mail."),
-];
-
 /// The document of everything this binary answers, as OpenAPI 3.1.
 pub fn document() -> Value {
     let generated = OpenApi::new("Satchel", env!("CARGO_PKG_VERSION")).merge_router(&api_router());
@@ -49,20 +39,16 @@ pub fn document() -> Value {
     document
 }
 
-fn present(name: &str) -> Option<&'static Api> {
-    APIS.iter().copied().find(|api| api.name == name)
-}
-
 fn description() -> String {
     let mut list = String::new();
-    for (name, prefixes, keeps) in FAMILY {
-        let api = present(name);
-        let own = api.map(|api| api.voices.iter().flat_map(|voice| voice.prefixes).copied().collect());
-        let prefixes: Vec<&str> = own.unwrap_or_else(|| prefixes.to_vec());
-        let prefixes: Vec<String> = prefixes.iter().map(|prefix| format!("`{prefix}`")).collect();
-        let what =
-            api.map_or_else(|| format!("{keeps} *Not in this version.*"), |api| api.description.into());
-        writeln!(list, "- **{name}**, {}: {what}", prefixes.join(", ")).expect("a string takes all");
+    for api in APIS {
+        let all = || api.voices.iter().flat_map(|voice| voice.prefixes);
+        let lies_in =
+            |path: &str, other: &str| path.strip_prefix(other).is_some_and(|rest| rest.starts_with('/'));
+        let outermost = all().filter(|path| !all().any(|other| lies_in(path, other)));
+        let prefixes: Vec<String> = outermost.map(|prefix| format!("`{prefix}`")).collect();
+        writeln!(list, "- **{}**, {}: {}", api.name, prefixes.join(", "), api.description)
+            .expect("a string takes all");
     }
     [DESCRIPTION[0], &list, DESCRIPTION[1]].join("\n\n")
 }
@@ -74,7 +60,7 @@ fn tags() -> Value {
 }
 
 fn tag_groups() -> Value {
-    let groups = FAMILY.iter().filter_map(|(name, ..)| present(name)).map(|api| {
+    let groups = APIS.iter().map(|api| {
         let tags: Vec<&str> = api.tags.iter().map(|(name, _)| *name).collect();
         json!({ "name": api.name, "tags": tags })
     });
@@ -98,7 +84,8 @@ fn shorten_names(document: &mut Value) {
 
 fn short_name(long: &str) -> String {
     let last = long.rsplit('.').next().unwrap_or(long);
-    match long.split('.').find_map(present) {
+    let api_of = |part| APIS.iter().find(|api| api.name == part);
+    match long.split('.').find_map(api_of) {
         Some(api) => format!("{}.{last}", api.name),
         None => last.to_owned(),
     }
@@ -141,6 +128,10 @@ fn add_components(components: &mut Value) {
         "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
         "description": "An `access_token` from any API's log-in.",
     });
+    components["securitySchemes"]["refresh"] = json!({
+        "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+        "description": "A `refresh_token` in the place of an access token.",
+    });
     components["schemas"]["Refusal"] = json!({
         "type": "object", "required": ["detail"],
         "properties": { "detail": { "type": "string", "description": "Why, in a sentence." } },
@@ -165,8 +156,13 @@ fn add_components(components: &mut Value) {
             "type": "missing", "loc": ["body", "title"], "msg": "Field required", "input": {},
         }] }],
     });
-    for (api, schema) in APIS.iter().filter_map(|api| Some((api, api.error_schema?()))) {
-        components["schemas"][error_name(api)] = schema;
+    for api in APIS {
+        // Every status that any API may have an envelope of its own for.
+        for status in [StatusCode::UNPROCESSABLE_ENTITY, StatusCode::TOO_MANY_REQUESTS] {
+            if let Some((name, schema)) = (api.error_schema)(status) {
+                components["schemas"][format!("{}.{name}", api.name)] = schema;
+            }
+        }
     }
     components["headers"] = headers();
 }
@@ -275,19 +271,20 @@ fn refusals(api: Option<&'static Api>, id: &str, method: &str, operation: &Value
 
 /// How the answers of an API look that say no.
 struct Envelope {
+    api: Option<&'static Api>,
     voice: &'static Voice,
-    refusal: String,
-    invalid: String,
 }
 
 impl Envelope {
     fn of(api: Option<&'static Api>, voice: &'static Voice) -> Self {
-        let own = api.filter(|api| api.error_schema.is_some()).map(error_name);
-        Self {
-            voice,
-            refusal: own.clone().unwrap_or_else(|| "Refusal".into()),
-            invalid: own.unwrap_or_else(|| "Invalid".into()),
-        }
+        Self { api, voice }
+    }
+
+    /// A reference to the schema of what is said with this status.
+    fn schema(&self, status: StatusCode, usual: &str) -> Value {
+        let own = self.api.and_then(|api| Some((api.name, (api.error_schema)(status)?.0)));
+        let name = own.map_or_else(|| usual.to_owned(), |(api, name)| format!("{api}.{name}"));
+        json!({ "$ref": format!("#/components/schemas/{name}") })
     }
 
     fn example(&self, status: StatusCode, why: Why<'_>) -> Value {
@@ -300,7 +297,7 @@ impl Envelope {
         let Some(content) = operation.pointer_mut("/responses/422/content/application~1json") else { return };
         let faults = content["example"]["detail"].take();
         let faults: Vec<Invalid> = serde_json::from_value(faults).expect("the example has its entries");
-        content["schema"] = reference(&self.invalid);
+        content["schema"] = self.schema(StatusCode::UNPROCESSABLE_ENTITY, "Invalid");
         content["example"] = self.example(StatusCode::UNPROCESSABLE_ENTITY, Why::Invalid(&faults));
     }
 
@@ -309,12 +306,12 @@ impl Envelope {
         if response.is_null() {
             *response = json!({
                 "description": what(status),
-                "content": { "application/json": { "schema": reference(&self.refusal), "examples": {} } },
+                "content": { "application/json": { "schema": self.schema(status, "Refusal"), "examples": {} } },
             });
         }
         let content = &mut response["content"]["application/json"];
         let schema = &mut content["schema"];
-        let also = reference(&self.refusal);
+        let also = self.schema(status, "Refusal");
         // The operation says something of its own with this status, too.
         if *schema != also && schema.get("anyOf").is_none() {
             *schema = json!({ "anyOf": [schema.take(), also] });
@@ -329,15 +326,6 @@ impl Envelope {
         let value = self.example(status, Why::Sentence(&sentence));
         content["examples"][name] = json!({ "summary": sentence, "value": value });
     }
-}
-
-/// What the schema of an API's own envelope is called.
-fn error_name(api: &Api) -> String {
-    format!("{}.Error", api.name)
-}
-
-fn reference(schema: &str) -> Value {
-    json!({ "$ref": format!("#/components/schemas/{schema}") })
 }
 
 fn add_headers(operation: &mut Value) {

@@ -2,6 +2,7 @@
 
 mod bookshelf;
 mod common;
+mod contactbook;
 mod document;
 mod identity;
 mod store;
@@ -10,6 +11,7 @@ mod todolist;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use salvo::http::StatusCode;
 use salvo::oapi::{ToSchema, endpoint};
 use salvo::{Router, Service, Writer};
 use salvo_compression::{Compression, CompressionLevel};
@@ -41,12 +43,12 @@ pub struct Api {
     refusals: fn(operation: &str) -> Vec<Refusal>,
     /// What an operation says that answers with a message.
     message: fn(operation: &str) -> Option<Message>,
-    /// The schema of its envelope, where it has one of its own.
-    error_schema: Option<fn() -> Value>,
+    /// The schema of its envelope at a status and what the document calls it, where it is one of its own.
+    error_schema: fn(StatusCode) -> Option<(&'static str, Value)>,
 }
 
 /// Every API.
-static APIS: [&Api; 4] = [&bookshelf::API, &store::API, &todolist::API, &identity::API];
+static APIS: [&Api; 5] = [&bookshelf::API, &store::API, &todolist::API, &identity::API, &contactbook::API];
 
 static VOICES: LazyLock<Vec<Voice>> =
     LazyLock::new(|| APIS.iter().flat_map(|api| api.voices.iter().copied()).collect());

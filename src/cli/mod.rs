@@ -354,6 +354,9 @@ fn sentence(error: &Error) -> String {
         | Refusal::BalanceRefused
         | Refusal::AdminHasNoBalance
         | Refusal::AdminDeletesHimself
+        | Refusal::ProofMalformed
+        | Refusal::ContactNotFound
+        | Refusal::ContactExists
         | Refusal::NotYourItem(_)
         | Refusal::TodoNotFound(_)
         | Refusal::NotYourTodo(_)

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::values::{Networks, Secret, host};
+use crate::clock::Zone;
 
 /// What the server is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,7 +59,7 @@ pub struct Server {
     pub worker_threads: usize,
     /// The origins whose pages may call the APIs (CORS); empty means none.
     pub cors_origins: Vec<String>,
-    /// The time zone that says which day is today: `UTC` is the only one so far.
+    /// The time zone that says which day is today, by its IANA name. Read it through `zone`.
     pub timezone: String,
 }
 
@@ -91,6 +92,11 @@ impl Server {
     /// How long requests in flight may take to finish at the end.
     pub const fn shutdown(&self) -> Duration {
         Duration::from_secs(self.shutdown_seconds)
+    }
+
+    /// The time zone that says which day is today.
+    pub fn zone(&self) -> Zone {
+        Zone::named(&self.timezone).unwrap_or_else(Zone::utc)
     }
 
     /// Threads that answer requests, at least 1.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use toml::Value;
 
 use super::values::{Limit, Network, host_of};
+use crate::clock::Zone;
 
 /// What the value of a key may be.
 pub(super) enum Allowed {
@@ -65,7 +66,13 @@ pub(super) const SETTINGS: &[(&str, Allowed)] = &[
             "a list of origins such as [\"https://app.example.org\"]",
         ),
     ),
-    ("server.timezone", Text(|text| text == "UTC", "\"UTC\"")),
+    (
+        "server.timezone",
+        Text(
+            |text| Zone::named(text).is_some(),
+            "a name of the IANA time zone database such as \"Europe/Berlin\"",
+        ),
+    ),
     ("db.migrate_on_start", Switch),
     ("db.queue", Whole(1, 65_536)),
     ("db.group", Whole(1, 65_536)),

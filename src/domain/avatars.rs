@@ -2,13 +2,15 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use const_format::concatcp;
 use rusqlite::named_params;
 
+use super::contacts::ContactId;
 use super::pictures::Picture;
 use super::users::UserId;
 use crate::clock::Clock;
-use crate::db::{self, Read, Write};
-use crate::error::{Refusal, Result};
+use crate::db::{Read, Write};
+use crate::error::Result;
 
 /// Random bytes in a name.
 const NAME_BYTES: usize = 18;
@@ -18,27 +20,18 @@ pub fn new_name(clock: &Clock) -> String {
     URL_SAFE_NO_PAD.encode(clock.random::<NAME_BYTES>())
 }
 
-/// Keeps a picture of a user's under a [`new_name`].
-///
-/// # Errors
-/// `Refusal::TokenInvalid` when there is no such user any more.
-pub fn add(db: &Write, user: UserId, name: &str, picture: &Picture) -> Result<()> {
-    let added = db.execute(
-        "insert into avatars (name, user_id, media_type, bytes, created_at)
-         values (:name, :user, :media_type, :bytes, :now)",
+/// Keeps the picture of a contact under a [`new_name`]. The one it had before is gone.
+pub fn replace(db: &Write, contact: ContactId, name: &str, picture: &Picture) -> Result<()> {
+    db.execute("delete from avatars where contact_id = :contact", named_params! { ":contact": contact })?;
+    db.execute(
+        "insert into avatars (name, contact_id, media_type, bytes, created_at)
+         values (:name, :contact, :media_type, :bytes, :now)",
         named_params! {
-            ":name": name, ":user": user, ":media_type": picture.media_type, ":bytes": picture.bytes,
+            ":name": name, ":contact": contact, ":media_type": picture.media_type, ":bytes": picture.bytes,
             ":now": db.now,
         },
-    );
-    match added {
-        Ok(_) => Ok(()),
-        Err(error) => Err(match db::broken(&error) {
-            // Deleted since the caller was asked who he is.
-            Some(db::Broken::ForeignKey) => Refusal::TokenInvalid.into(),
-            _ => error.into(),
-        }),
-    }
+    )?;
+    Ok(())
 }
 
 const BY_NAME: &str = "select media_type, bytes from avatars where name = :name";
@@ -50,14 +43,14 @@ pub fn by_name(db: &Read, name: &str) -> Result<Option<Picture>> {
     })
 }
 
-/// Removes the picture with this name; whether there was one.
-pub fn remove(db: &Write, name: &str) -> Result<bool> {
-    Ok(db.execute("delete from avatars where name = :name", named_params! { ":name": name })? > 0)
-}
+/// The pictures of a user's contacts.
+const OWN: &str =
+    "select a.name from contacts c join avatars a on a.contact_id = c.id where c.user_id = :user";
 
-/// Removes every picture of a user's, who keeps the row of a deleted one; how many there were.
+/// Removes the pictures of a user's contacts; how many there were.
 pub fn remove_all(db: &Write, user: UserId) -> Result<usize> {
-    Ok(db.execute("delete from avatars where user_id = :user", named_params! { ":user": user })?)
+    let sql = concatcp!("delete from avatars where name in (", OWN, ")");
+    Ok(db.execute(sql, named_params! { ":user": user })?)
 }
 
 #[cfg(test)]
@@ -71,7 +64,7 @@ mod tests {
     use crate::domain::tests::refuse_scan;
     use crate::error::Error;
 
-    /// A database with the users 1 and 2.
+    /// A database with the users 1 and 2 and a contact of each, with the same number.
     fn database() -> (TempDir, Db) {
         let dir = TempDir::new().unwrap();
         let clock = Clock::held(Timestamp::from_seconds(1_795_237_599));
@@ -83,18 +76,23 @@ mod tests {
                 let sql = "insert into users (id, uuid, email, password_hash, created_at, updated_at)
                            values (:id, :uuid, :email, '$argon2id$', 1, 1)";
                 let email = format!("user{id}@example.com");
-                Ok(db.execute(sql, named_params! { ":id": id, ":uuid": [id; 16], ":email": email })?)
+                db.execute(sql, named_params! { ":id": id, ":uuid": [id; 16], ":email": email })?;
+                let sql =
+                    "insert into contacts (id, user_id, fullname, email, phone_number, birthday, additional,
+                             avatar, created_at, updated_at)
+                           values (:id, :id, 'Ada', '', 1, '1815-12-10', '', '', 1, 1)";
+                Ok(db.execute(sql, named_params! { ":id": id })?)
             })
             .unwrap();
         }
         (dir, db)
     }
 
-    fn keep(db: &Db, user: i64, bytes: Vec<u8>) -> Result<String> {
+    fn keep(db: &Db, contact: i64, bytes: Vec<u8>) -> Result<String> {
         let name = new_name(&Clock::system());
         let picture = Picture { media_type: MediaType::Png, bytes };
         let given = name.clone();
-        db.write_blocking(move |db| add(db, UserId(user), &given, &picture)).map(|()| name)
+        db.write_blocking(move |db| replace(db, ContactId(contact), &given, &picture)).map(|()| name)
     }
 
     fn shown(db: &Db, name: &str) -> Option<Vec<u8>> {
@@ -104,32 +102,45 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_is_kept_until_it_is_removed_and_others_stay() {
+    fn a_picture_is_kept_until_another_takes_its_place_and_others_stay() {
         let (_dir, db) = database();
-        let (first, second) = (keep(&db, 1, vec![1; 40_000]).unwrap(), keep(&db, 1, vec![2]).unwrap());
+        let (first, anothers) = (keep(&db, 1, vec![1; 40_000]).unwrap(), keep(&db, 2, vec![2]).unwrap());
         assert_eq!(shown(&db, &first), Some(vec![1; 40_000]));
         assert_eq!(shown(&db, &first.to_uppercase()), None);
-        for was_there in [true, false] {
-            let name = first.clone();
-            assert_eq!(db.write_blocking(move |db| remove(db, &name)).unwrap(), was_there);
+        let second = keep(&db, 1, vec![3]).unwrap();
+        assert_eq!(
+            [&first, &second, &anothers].map(|name| shown(&db, name)),
+            [None, Some(vec![3]), Some(vec![2])]
+        );
+    }
+
+    #[test]
+    fn pictures_go_with_their_contact_and_their_user_and_no_others() {
+        let (_dir, db) = database();
+        for delete in ["delete from contacts where id = 1", "delete from users where id = 1"] {
+            let (own, anothers) = (keep(&db, 1, vec![1]).unwrap(), keep(&db, 2, vec![1]).unwrap());
+            db.write_blocking(move |db| Ok(db.execute(delete, [])?)).unwrap();
+            assert_eq!([&own, &anothers].map(|name| shown(&db, name).is_some()), [false, true], "{delete}");
+            db.write_blocking(|db| {
+                let sql =
+                    "insert into contacts (id, user_id, fullname, email, phone_number, birthday, additional,
+                             avatar, created_at, updated_at)
+                           select 1, 1, 'Ada', '', 1, '1815-12-10', '', '', 1, 1 from users where id = 1";
+                Ok(db.execute(sql, [])?)
+            })
+            .unwrap();
         }
-        assert_eq!((shown(&db, &first), shown(&db, &second)), (None, Some(vec![2])));
+        let anothers = keep(&db, 2, vec![1]).unwrap();
+        assert_eq!(db.write_blocking(|db| remove_all(db, UserId(1))).unwrap(), 0);
+        assert!(shown(&db, &anothers).is_some());
+        assert_eq!(db.write_blocking(|db| remove_all(db, UserId(2))).unwrap(), 1);
+        assert!(shown(&db, &anothers).is_none());
     }
 
     #[test]
-    fn pictures_go_with_their_user_and_no_others() {
+    fn a_picture_of_nothing_or_nobody_is_refused() {
         let (_dir, db) = database();
-        let [own, own_too, anothers] = [1, 1, 2].map(|user| keep(&db, user, vec![1]).unwrap());
-        assert_eq!(db.write_blocking(|db| remove_all(db, UserId(1))).unwrap(), 2);
-        assert_eq!([&own, &own_too, &anothers].map(|name| shown(&db, name).is_some()), [false, false, true]);
-        db.write_blocking(|db| Ok(db.execute("delete from users where id = 2", [])?)).unwrap();
-        assert_eq!(shown(&db, &anothers), None);
-    }
-
-    #[test]
-    fn a_picture_of_nobody_is_refused() {
-        let (_dir, db) = database();
-        assert!(matches!(keep(&db, 3, vec![1]), Err(Error::Refusal(Refusal::TokenInvalid))));
+        assert!(matches!(keep(&db, 3, vec![1]), Err(Error::Fault(_))));
         assert!(matches!(keep(&db, 1, Vec::new()), Err(Error::Fault(_))), "the schema holds the bounds");
     }
 
@@ -144,7 +155,6 @@ mod tests {
     #[test]
     fn a_picture_is_found_and_removed_without_a_scan() {
         refuse_scan(BY_NAME);
-        // What `remove_all` looks up: the plan of a query alone can be asked for.
-        refuse_scan("select name from avatars where user_id = :user");
+        refuse_scan(OWN);
     }
 }

@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod auth;
 pub mod avatars;
 pub mod books;
+pub mod contacts;
 pub mod emails;
 pub mod items;
 pub mod letters;

@@ -200,6 +200,8 @@ pub struct NewUser {
     pub role: Role,
     /// False for one that may not sign in yet.
     pub is_active: bool,
+    /// Whether the address must be confirmed before anybody signs in.
+    pub confirm_required: bool,
 }
 
 impl NewUser {
@@ -215,6 +217,7 @@ impl NewUser {
             full_name: None,
             role: Role::User,
             is_active: true,
+            confirm_required: false,
         }
     }
 }
@@ -243,9 +246,9 @@ pub fn create(db: &Write, new: &NewUser, password_hash: &str) -> Result<User> {
     refuse_taken(db, new)?;
     let sql = concatcp!(
         "insert into users (uuid, email, username, username_key, display_name, first_name, last_name, full_name, \
-         password_hash, role, is_active, created_at, updated_at)
+         password_hash, role, is_active, confirm_required, created_at, updated_at)
          values (:uuid, :email, :username, :username_key, :display_name, :first_name, :last_name, :full_name, \
-         :password_hash, :role, :is_active, :now, :now)
+         :password_hash, :role, :is_active, :confirm_required, :now, :now)
          returning ",
         User::COLUMNS
     );
@@ -255,7 +258,8 @@ pub fn create(db: &Write, new: &NewUser, password_hash: &str) -> Result<User> {
             ":uuid": new.uuid, ":email": new.email, ":username": new.username,
             ":username_key": new.username.as_deref().map(username_key), ":display_name": new.display_name,
             ":first_name": new.first_name, ":last_name": new.last_name, ":full_name": new.full_name,
-            ":password_hash": password_hash, ":role": new.role, ":is_active": new.is_active, ":now": db.now,
+            ":password_hash": password_hash, ":role": new.role, ":is_active": new.is_active,
+            ":confirm_required": new.confirm_required, ":now": db.now,
         },
         User::from_row,
     );

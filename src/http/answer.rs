@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::extract::Seen;
 use super::input::schema;
 use super::limits;
+use super::pages::{put_page, wants_html};
 use super::validate::{Broken, Invalid, hide};
 use crate::error::{Act, Error, Refusal, UserKey};
 
@@ -47,6 +48,8 @@ pub struct Voice {
     pub words: fn(&Refusal) -> Option<Words>,
     /// What it wraps its words in: the JSON body of a refusal, a fault or a 422.
     pub envelope: fn(&No<'_>) -> Vec<u8>,
+    /// The same as a page, where people come by a browser.
+    pub page: Option<fn(&No<'_>) -> String>,
 }
 
 /// A status and a sentence.
@@ -103,7 +106,7 @@ impl Voice {
 pub const INTERNAL_ERROR: &str = "Internal Server Error";
 
 /// The voice for paths that belong to no API.
-pub static HOUSE: Voice = Voice { prefixes: &[""], words: |_| None, envelope: detail };
+pub static HOUSE: Voice = Voice { prefixes: &[""], words: |_| None, envelope: detail, page: None };
 
 /// What the house says where an API has no words of its own.
 fn default_words(refusal: &Refusal) -> Words {
@@ -130,6 +133,7 @@ fn default_words(refusal: &Refusal) -> Words {
         Refusal::RefreshWrongKind => (StatusCode::UNAUTHORIZED, "Invalid refresh token"),
         Refusal::RefreshRevoked => (StatusCode::UNAUTHORIZED, "Refresh token has been revoked"),
         Refusal::ProofInvalid => (StatusCode::BAD_REQUEST, "Verification error"),
+        Refusal::ProofMalformed => (StatusCode::UNPROCESSABLE_ENTITY, "Invalid token for email verification"),
         Refusal::AdminRequired => (StatusCode::FORBIDDEN, "Admin access required"),
         Refusal::LastAdmin => (StatusCode::CONFLICT, "The last active administrator must remain"),
         Refusal::OwnBlock => (StatusCode::CONFLICT, "Administrators cannot block themselves"),
@@ -156,6 +160,8 @@ fn default_words(refusal: &Refusal) -> Words {
         Refusal::NotYourItem(act) => return only_your_own(*act, "items"),
         Refusal::TodoNotFound(id) => return not_found("Todo", id),
         Refusal::NotYourTodo(act) => return only_your_own(*act, "todos"),
+        Refusal::ContactNotFound => (StatusCode::NOT_FOUND, "Contact was not found"),
+        Refusal::ContactExists => (StatusCode::CONFLICT, "Already exists"),
         Refusal::UnsupportedImage => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported image"),
         Refusal::NoSuchPath => (StatusCode::NOT_FOUND, "Not Found"),
         Refusal::NoSuchMethod => (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
@@ -188,8 +194,13 @@ impl Writer for Failure {
         let seen = Seen::of(depot);
         let voice = seen.map_or(&HOUSE, |seen| seen.voice(request.uri().path()));
         let request_id = seen.map_or("", |seen| seen.request_id());
+        let page = voice.page.filter(|_| wants_html(request.headers()));
         let mut say = |status, why: Why<'_>| {
-            put_bytes(response, status, (voice.envelope)(&No { status, why, request_id }));
+            let no = No { status, why, request_id };
+            match page {
+                Some(page) => put_page(response, status, page(&no)),
+                None => put_bytes(response, status, (voice.envelope)(&no)),
+            }
         };
         match self {
             Self::Error(Error::Refusal(refusal)) => {
@@ -345,7 +356,7 @@ fn next_link(request: &Request, cursor: &str) -> String {
     format!("<{}?{}{separator}cursor={cursor}>; rel=\"next\"", uri.path(), query.join("&"))
 }
 
-fn describe<T: ToSchema + 'static>(
+pub(super) fn describe<T: ToSchema + 'static>(
     status: &str,
     what: &str,
     components: &mut Components,

@@ -112,6 +112,69 @@ impl EndpointArgRegister for Admin {
     }
 }
 
+/// A caller whose address is confirmed.
+#[derive(Clone, Copy, Debug)]
+pub struct Confirmed(pub Caller);
+
+impl<'ex> Extractible<'ex> for Confirmed {
+    fn metadata() -> &'static Metadata {
+        &NOTHING
+    }
+
+    #[allow(refining_impl_trait)]
+    async fn extract(request: &'ex mut Request, depot: &'ex mut Depot) -> Result<Self, Failure> {
+        let caller = authenticate(request, depot)?;
+        if caller.is_confirmed() { Ok(Self(caller)) } else { Err(Refusal::EmailUnconfirmed.into()) }
+    }
+}
+
+impl EndpointArgRegister for Confirmed {
+    fn register(components: &mut Components, operation: &mut Operation, arg: &str) {
+        Caller::register(components, operation, arg);
+    }
+}
+
+/// Who asks, if a good access token says so; a token that is no good makes a stranger.
+#[derive(Clone, Copy, Debug)]
+pub struct Anybody(pub Option<Caller>);
+
+impl<'ex> Extractible<'ex> for Anybody {
+    fn metadata() -> &'static Metadata {
+        &NOTHING
+    }
+
+    #[allow(refining_impl_trait)]
+    async fn extract(request: &'ex mut Request, depot: &'ex mut Depot) -> Result<Self, Failure> {
+        Ok(Self(caller_if_any(request, app_of(depot)?)?))
+    }
+}
+
+impl EndpointArgRegister for Anybody {
+    fn register(_: &mut Components, operation: &mut Operation, _: &str) {
+        operation.securities = Some(vec![SecurityRequirement::default(), with_token()]);
+    }
+}
+
+/// A refresh token where an access token stands as a rule.
+pub struct BearerRefresh(pub String);
+
+impl<'ex> Extractible<'ex> for BearerRefresh {
+    fn metadata() -> &'static Metadata {
+        &NOTHING
+    }
+
+    #[allow(refining_impl_trait)]
+    async fn extract(request: &'ex mut Request, _: &'ex mut Depot) -> Result<Self, Failure> {
+        Ok(Self(bearer(request).ok_or(Refusal::NotAuthenticated)?.to_owned()))
+    }
+}
+
+impl EndpointArgRegister for BearerRefresh {
+    fn register(_: &mut Components, operation: &mut Operation, _: &str) {
+        operation.securities = Some(vec![SecurityRequirement::new("refresh", Vec::<String>::new())]);
+    }
+}
+
 /// Asks again who the caller is, if he was asked: a body may come long after the token, and a token that has
 /// died meanwhile must not do what the body says.
 pub(super) fn ask_again(request: &Request, depot: &mut Depot) -> Result<()> {

@@ -201,9 +201,6 @@ pub struct Query<T>(pub T);
 /// A JSON body.
 pub struct Json<T>(pub T);
 
-/// A form body, URL-encoded or multipart.
-pub struct Form<T>(pub T);
-
 /// A part of a request, or several.
 pub trait Parts: Sized + Send {
     /// Whether the client may take his time over it.
@@ -303,31 +300,6 @@ impl<T: Input + Send> Parts for Json<T> {
     }
 }
 
-impl<T: Input + Send> Parts for Form<T> {
-    const IS_BODY: bool = true;
-
-    async fn read(request: &mut Request, limits: Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
-        let body = body(request, limits.body_max_bytes).await?;
-        let mut values = match media_type(request.headers()).as_deref() {
-            Some("application/x-www-form-urlencoded") => pairs(&body),
-            Some("multipart/form-data") => multipart(request.headers(), body).await?,
-            _ => Map::new(),
-        };
-        // A form cannot say null: a field left empty was not filled in.
-        values.retain(|_, value| value.as_str() != Some(""));
-        Ok(read_fields("body", &values, false, limits, faults).map(Self))
-    }
-
-    fn describe(components: &mut Components, operation: &mut Operation) -> Vec<Invalid> {
-        let what = "A form, URL-encoded or multipart. A field left empty counts as missing.";
-        let media_types = ["application/x-www-form-urlencoded", "multipart/form-data"];
-        let mut faults = describe_body::<T>(what, &media_types, components, operation);
-        // As in `Fields::required`: of a form nothing is shown where a field is missing.
-        faults.iter_mut().for_each(|fault| fault.input = Value::Null);
-        faults
-    }
-}
-
 impl<A: Parts, B: Parts> Parts for (A, B) {
     const IS_BODY: bool = A::IS_BODY || B::IS_BODY;
 
@@ -344,7 +316,7 @@ impl<A: Parts, B: Parts> Parts for (A, B) {
     }
 }
 
-fn read_fields<T: Input>(
+pub(super) fn read_fields<T: Input>(
     part: &'static str,
     values: &Map<String, Value>,
     whole: bool,
@@ -382,7 +354,7 @@ fn describe_parameters<T: Input>(
     faults
 }
 
-fn describe_body<T: Input>(
+pub(super) fn describe_body<T: Input>(
     what: &str,
     media_types: &[&str],
     components: &mut Components,
@@ -439,12 +411,12 @@ pub fn schema(keywords: Value) -> RefOr<Schema> {
 
 /// The media type of the body, without its parameters and in lower case: case does not count in it
 /// (RFC 9110 §8.3.1).
-fn media_type(headers: &HeaderMap) -> Option<String> {
+pub(super) fn media_type(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
     Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
-async fn body(request: &mut Request, max_bytes: usize) -> Result<Bytes> {
+pub(super) async fn body(request: &mut Request, max_bytes: usize) -> Result<Bytes> {
     let announced =
         request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|bytes| bytes > max_bytes) {
@@ -529,7 +501,7 @@ fn json_fault(fault: &str) -> &'static str {
 
 /// The pairs of a query or an URL-encoded form (WHATWG URL §5.1); the last of a name counts. A value that is
 /// no UTF-8 becomes null, which no rule takes.
-fn pairs(encoded: &[u8]) -> Map<String, Value> {
+pub(super) fn pairs(encoded: &[u8]) -> Map<String, Value> {
     encoded
         .split(|byte| *byte == b'&')
         .filter(|pair| !pair.is_empty())
@@ -549,19 +521,4 @@ fn decoded(half: &[u8]) -> Option<String> {
         half.into()
     };
     percent_encoding::percent_decode(&spaced).decode_utf8().ok().map(Cow::into_owned)
-}
-
-/// The text fields of a multipart form (RFC 7578); files count as their content.
-async fn multipart(headers: &HeaderMap, body: Bytes) -> Result<Map<String, Value>> {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let boundary = multer::parse_boundary(content_type).map_err(|_| Refusal::BodyUnreadable)?;
-    let whole = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(body)]);
-    let mut parts = multer::Multipart::new(whole, boundary);
-    let mut values = Map::new();
-    while let Some(field) = parts.next_field().await.map_err(|_| Refusal::BodyUnreadable)? {
-        let name = field.name().unwrap_or_default().to_owned();
-        let bytes = field.bytes().await.map_err(|_| Refusal::BodyUnreadable)?;
-        values.insert(name, String::from_utf8(bytes.to_vec()).map_or(Value::Null, Value::from));
-    }
-    Ok(values)
 }

@@ -145,9 +145,9 @@ mod tests {
             let app = App::open(config, clock.clone()).unwrap();
             let things = at("things")
                 .post(create)
-                .limited("create_thing", |config| config.contactbook.limits.create_contact)
+                .limited(("create_thing", |config| config.contactbook.limits.create_contact))
                 .get(find)
-                .limited("find_thing", |config| config.contactbook.limits.find_contact)
+                .limited(("find_thing", |config| config.contactbook.limits.find_contact))
                 .delete(create);
             let router = Router::with_path("api").push(things.into());
             let service = Service::new(router).hoop(Edge::new(app.clone(), &[]));

@@ -3,9 +3,11 @@
 pub mod answer;
 pub mod docs;
 pub mod extract;
+pub mod forms;
 pub mod hoops;
 pub mod input;
 pub mod limits;
+pub mod pages;
 pub mod resource;
 pub mod rules;
 pub mod validate;

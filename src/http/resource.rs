@@ -52,10 +52,10 @@ impl Resource {
         self.add(&["DELETE"], Router::new().delete(goal))
     }
 
-    /// Limits the method that was named last: see [`Limited`]. `route` is its name among all routes, such as the
-    /// operation id.
+    /// Limits the method that was named last: see [`Limited`]. The route's name among all routes, such as the
+    /// operation id, and the setting.
     #[must_use]
-    pub fn limited(mut self, route: &'static str, limit: fn(&Config) -> Limit) -> Self {
+    pub fn limited(mut self, (route, limit): (&'static str, fn(&Config) -> Limit)) -> Self {
         let last = self.routers.pop().expect("a method is named before its limit");
         self.routers.push(last.hoop(Limited::new(route, limit)));
         self

@@ -212,6 +212,21 @@ impl Rule for Token {
     }
 }
 
+/// A file of a form: it is read as bytes, and no JSON value is one.
+pub struct File;
+
+impl Rule for File {
+    type Out = ();
+
+    fn check(&self, _: &Value) -> Result<(), Broken> {
+        Err(Broken::missing())
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "string", "contentMediaType": "application/octet-stream" })
+    }
+}
+
 /// An e-mail address, trimmed. `test_domains` lets `.test` in.
 pub struct EmailAddress {
     /// Whether the reserved domain `.test` (RFC 2606 §2) may be used: in development it may.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::auth::proofs::Purpose;
+use crate::html::escape;
 
 /// What one letter says.
 pub struct Words {
@@ -95,22 +96,6 @@ fn span(time: Duration) -> String {
         _ => (minutes, "minute"),
     };
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
-}
-
-/// The text where HTML stands, in quotes or without.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

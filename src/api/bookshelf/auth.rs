@@ -13,7 +13,8 @@ use crate::domain::emails::Email;
 use crate::domain::users::NewUser;
 use crate::http::answer::{Created, Done, Failure, Message};
 use crate::http::extract::Address;
-use crate::http::input::{Fields, Form, Input, Json, Valid};
+use crate::http::forms::Form;
+use crate::http::input::{Fields, Input, Json, Valid};
 use crate::http::rules::{NewPassword, text, username};
 
 pub const LOGGED_OUT: &str = "Successfully logged out";

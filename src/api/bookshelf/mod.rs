@@ -23,12 +23,12 @@ pub static API: Api = Api {
         (TAG_ADMIN, "Users, for administrators."),
         (TAG_BOOKS, "Books: read by anyone, changed by their owners and moderators."),
     ],
-    voices: &[Voice { prefixes: &["/api/v1.0"], words, envelope: detail }],
+    voices: &[Voice { prefixes: &["/api/v1.0"], words, envelope: detail, page: None }],
     routes,
     aliases: &["/api/v1.0/admin/users"],
     refusals,
     message,
-    error_schema: None,
+    error_schema: |_| None,
 };
 
 const TAG_AUTH: &str = "bookshelf: auth";

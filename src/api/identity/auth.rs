@@ -13,7 +13,8 @@ use crate::domain::emails::Email;
 use crate::domain::users::{Login, NewUser};
 use crate::http::answer::{Done, Failure, Message};
 use crate::http::extract::Address;
-use crate::http::input::{Fields, Form, Input, Json, Valid};
+use crate::http::forms::Form;
+use crate::http::input::{Fields, Input, Json, Valid};
 use crate::http::rules::{GivenPassword, NewPassword};
 use crate::http::validate::Broken;
 

@@ -25,14 +25,14 @@ pub static API: Api = Api {
         (TAG_ADMIN, "Blocking, for administrators."),
     ],
     voices: &[
-        Voice { prefixes: &["/auth"], words: auth_words, envelope: detail },
-        Voice { prefixes: &["/users", "/admin"], words, envelope: detail },
+        Voice { prefixes: &["/auth"], words: auth_words, envelope: detail, page: None },
+        Voice { prefixes: &["/users", "/admin"], words, envelope: detail, page: None },
     ],
     routes,
     aliases: &[],
     refusals,
     message,
-    error_schema: None,
+    error_schema: |_| None,
 };
 
 const TAG_AUTH: &str = "identity: auth";

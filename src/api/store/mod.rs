@@ -19,12 +19,12 @@ pub static API: Api = Api {
         (TAG_ITEMS, "Items: seen by every user, changed by their owners and moderators."),
         (TAG_MANAGERS, "Store managers, who are users: sign up, sign in, sign out."),
     ],
-    voices: &[Voice { prefixes: &["/items", "/store-managers"], words, envelope: detail }],
+    voices: &[Voice { prefixes: &["/items", "/store-managers"], words, envelope: detail, page: None }],
     routes,
     aliases: &[],
     refusals,
     message,
-    error_schema: None,
+    error_schema: |_| None,
 };
 
 const TAG_ITEMS: &str = "store: items";

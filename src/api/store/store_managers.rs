@@ -14,7 +14,8 @@ use crate::domain::emails::Email;
 use crate::domain::users::{NewUser, User};
 use crate::http::answer::{Created, Done, Failure, Message};
 use crate::http::extract::Address;
-use crate::http::input::{Fields, Form, Input, Json, Valid};
+use crate::http::forms::Form;
+use crate::http::input::{Fields, Input, Json, Valid};
 use crate::http::rules::{NewPassword, Rule, text};
 
 pub const LOGGED_OUT: &str = "Logged out successfully";

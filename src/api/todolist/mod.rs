@@ -28,12 +28,12 @@ pub static API: Api = Api {
         (TAG_USERS, "The directory of users, and one's own account."),
         (TAG_HEALTH, "Whether the server and its database are well."),
     ],
-    voices: &[Voice { prefixes: &["/v1"], words, envelope }],
+    voices: &[Voice { prefixes: &["/v1"], words, envelope, page: None }],
     routes,
     aliases: &[],
     refusals,
     message: |_| None,
-    error_schema: Some(error_schema),
+    error_schema: |_| Some(("Error", error_schema())),
 };
 
 const TAG_HEALTH: &str = "todolist: health";

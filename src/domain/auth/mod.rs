@@ -39,6 +39,7 @@ pub struct Caller {
     uuid: Uuid,
     role: Role,
     session: Uuid,
+    confirmed: bool,
 }
 
 impl Caller {
@@ -55,6 +56,11 @@ impl Caller {
     /// What the user may.
     pub fn role(&self) -> Role {
         self.role
+    }
+
+    /// Whether the user's address is confirmed.
+    pub fn is_confirmed(&self) -> bool {
+        self.confirmed
     }
 
     /// The right of an administrator, for one.

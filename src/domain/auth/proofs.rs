@@ -1,4 +1,4 @@
-//! Proofs: the tokens in mailed links. Opaque, 256 random bits, kept as SHA-256, spent by use.
+//! Proofs: the tokens in mailed links. Opaque, 256 random bits, kept as SHA-256, good once.
 //!
 //! A proof is bound to one purpose and to the address it was mailed to. A newer one ends the older of its
 //! purpose; a reset or a change of the password ends them all.
@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use const_format::concatcp;
 use rusqlite::named_params;
 use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use sha2::{Digest, Sha256};
 
-use crate::db::Write;
+use crate::clock::Timestamp;
+use crate::db::{Read, Write};
 use crate::domain::meaning;
-use crate::domain::users::{self, User, UserId};
+use crate::domain::users::{self, User};
 use crate::error::{Refusal, Result};
 
 /// How many expired proofs one purge removes at most.
@@ -77,33 +79,45 @@ pub fn issue(
     Ok(token)
 }
 
-/// Confirms the address that the proof was mailed to.
-pub fn confirm_email(db: &Write, token: &str) -> Result<User> {
-    let id = spend(db, Purpose::ConfirmEmail, token)?;
-    users::confirm_email(db, id)
+/// Whether a text could be a proof: 256 bits in base64url.
+pub fn is_well_formed(token: &str) -> bool {
+    URL_SAFE_NO_PAD.decode(token).is_ok_and(|bytes| bytes.len() == 32)
+}
+
+/// Whose proof this is, if it is good. It stays as it is.
+///
+/// # Errors
+/// `ProofInvalid`.
+pub fn holder(db: &Read, purpose: Purpose, token: &str, now: Timestamp) -> Result<User> {
+    let sql = concatcp!(
+        "select ",
+        User::COLUMNS,
+        " from users where deleted_at is null and (id, email) =
+            (select user_id, email from proofs where digest = :digest and purpose = :purpose and expires_at > :now)"
+    );
+    let params = named_params! { ":digest": digest(token), ":purpose": purpose, ":now": now };
+    db.one(sql, params, User::from_row)?.ok_or(Refusal::ProofInvalid.into())
+}
+
+/// Confirms the address that the proof was mailed to; whether it was not confirmed before. The proof does that
+/// once: afterwards, until its time is over, it does nothing but say that all is well to whoever follows the link
+/// again, or after a program that looks into mails.
+pub fn confirm_email(db: &Write, token: &str) -> Result<bool> {
+    let user = holder(db, Purpose::ConfirmEmail, token, db.now)?;
+    if user.email_confirmed_at.is_some() {
+        return Ok(false);
+    }
+    users::confirm_email(db, user.id)?;
+    Ok(true)
 }
 
 /// Sets the password to one of this hash. Whoever reads the mail has the address: it is confirmed, too.
 /// Every token and every other proof of the user dies.
-pub fn reset_password(db: &Write, token: &str, password_hash: &str) -> Result<User> {
-    let id = spend(db, Purpose::ResetPassword, token)?;
-    users::set_password(db, id, password_hash)?;
-    users::confirm_email(db, id)
-}
-
-/// Spends a proof by one conditional statement: of two who try at once, one gets it.
-fn spend(db: &Write, purpose: Purpose, token: &str) -> Result<UserId> {
-    let sql = "delete from proofs
-               where digest = :digest and purpose = :purpose and expires_at > :now
-                 and exists (select 1 from users u where u.id = proofs.user_id and u.email = proofs.email
-                             and u.deleted_at is null)
-               returning user_id";
-    let params = named_params! { ":digest": digest(token), ":purpose": purpose, ":now": db.now };
-    match db.returning(sql, params, |row| row.get(0)) {
-        Ok(user) => Ok(user),
-        Err(rusqlite::Error::QueryReturnedNoRows) => Err(Refusal::ProofInvalid.into()),
-        Err(error) => Err(error.into()),
-    }
+pub fn reset_password(db: &Write, token: &str, password_hash: &str) -> Result<()> {
+    let user = holder(db, Purpose::ResetPassword, token, db.now)?;
+    users::set_password(db, user.id, password_hash)?;
+    users::confirm_email(db, user.id)?;
+    Ok(())
 }
 
 fn digest(token: &str) -> [u8; 32] {

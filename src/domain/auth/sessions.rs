@@ -15,7 +15,7 @@ use super::{Caller, known};
 use crate::clock::Timestamp;
 use crate::config::Lifetimes;
 use crate::db::{Read, Write};
-use crate::domain::users::{Role, User, UserId};
+use crate::domain::users::{User, UserId};
 use crate::error::{Refusal, Result};
 
 /// How many ended sessions one purge removes at most.
@@ -68,7 +68,7 @@ pub fn open(db: &Write, user: &User, id: Uuid, lifetimes: Lifetimes) -> Result<S
 
 /// The caller that these claims of an access token speak for, as things stand now.
 pub fn caller(db: &Read, claims: &Claims, require_confirmed: bool) -> Result<Caller> {
-    let sql = "select u.id, u.role, u.is_active,
+    let sql = "select u.id, u.role, u.is_active, u.email_confirmed_at is not null,
                       u.epoch = :epoch and s.ended_at is null and u.deleted_at is null and u.blocked_at is null
                         and (u.email_confirmed_at is not null
                              or u.confirm_required = 0 and not :require_confirmed)
@@ -79,12 +79,19 @@ pub fn caller(db: &Read, claims: &Claims, require_confirmed: bool) -> Result<Cal
         ":require_confirmed": require_confirmed,
     };
     let found = db.one(sql, params, |row| {
-        Ok((row.get(0)?, row.get::<_, Role>(1)?, row.get::<_, bool>(2)?, row.get::<_, bool>(3)?))
+        let caller = Caller {
+            id: row.get(0)?,
+            uuid: claims.sub,
+            role: row.get(1)?,
+            session: claims.sid,
+            confirmed: row.get(3)?,
+        };
+        Ok((caller, row.get::<_, bool>(2)?, row.get::<_, bool>(4)?))
     })?;
     match found {
-        Some((id, role, true, true)) => Ok(Caller { id, uuid: claims.sub, role, session: claims.sid }),
+        Some((caller, true, true)) => Ok(caller),
         // Deactivation ended the token; whoever has it may know why.
-        Some((_, _, false, _)) => Err(Refusal::TokenOfInactive.into()),
+        Some((_, false, _)) => Err(Refusal::TokenOfInactive.into()),
         _ => Err(Refusal::TokenInvalid.into()),
     }
 }

@@ -7,14 +7,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::passwords::{Password, Verdict, Weakness, weakness};
+use super::proofs::{self, Purpose};
 use super::sessions::{self, Rotation, Session};
 use super::throttle::{self, Attempt};
 use super::tokens::{self, Kind};
 use super::{Auth, claims};
 use crate::config::Lifetimes;
 use crate::db::Db;
-use crate::domain::accounts;
 use crate::domain::users::{self, Login, NewUser, User};
+use crate::domain::{accounts, letters};
 use crate::error::{Context, Error, Refusal, Result};
 
 /// What somebody signs in with.
@@ -38,12 +39,20 @@ pub struct Tokens {
 }
 
 impl Auth {
-    /// Adds a user with this password.
+    /// Adds a user with this password. Where the address must be confirmed, a letter that asks for it goes into the
+    /// outbox with the user.
     pub async fn sign_up(&self, db: &Db, new: NewUser, password: Password) -> Result<User> {
         // Refused before the costly hash; the transaction looks again.
         db.read(|db| users::refuse_taken(db, &new))?;
         let hash = self.hasher.hash(password).await?;
-        db.write(move |db| users::create(db, &new, &hash)).await
+        let confirm = new.confirm_required || self.settings.require_confirmed_email;
+        db.write(move |db| {
+            if confirm {
+                letters::post(db, Purpose::ConfirmEmail, &new.email)?;
+            }
+            users::create(db, &new, &hash)
+        })
+        .await
     }
 
     /// Signs a user in and begins a session.
@@ -129,10 +138,7 @@ impl Auth {
         if let Some(refusal) = user.shut_out(require_confirmed) {
             return Err(Error::from(refusal).into());
         }
-        let own = [user.email.as_str(), user.username.as_deref().unwrap_or_default()];
-        if let Some(weakness) = weakness(new.as_str(), &own) {
-            return Err(unfit(weakness));
-        }
+        refuse_own_names(&user, &new, unfit)?;
         let id = user.id;
         let hash = self.hasher.hash(new).await?;
         db.write(move |db| {
@@ -145,6 +151,28 @@ impl Auth {
         })
         .await?;
         tracing::info!(user.id = id.0, "password changed");
+        Ok(())
+    }
+
+    /// Sets a new password by a mailed proof. Every token of the user dies, and every other proof.
+    ///
+    /// `unfit` says what is wrong with the new password, knowing whose it is to be.
+    ///
+    /// # Errors
+    /// `ProofInvalid`, before anything is hashed.
+    pub async fn reset_password<E: From<Error>>(
+        &self,
+        db: &Db,
+        proof: String,
+        new: Password,
+        unfit: impl FnOnce(Weakness) -> E,
+    ) -> Result<(), E> {
+        let now = self.clock.now();
+        let user = db.read(|db| proofs::holder(db, Purpose::ResetPassword, &proof, now))?;
+        refuse_own_names(&user, &new, unfit)?;
+        let hash = self.hasher.hash(new).await?;
+        db.write(move |db| proofs::reset_password(db, &proof, &hash)).await?;
+        tracing::info!(user.id = user.id.0, "password reset");
         Ok(())
     }
 
@@ -197,6 +225,12 @@ impl Auth {
         });
         Ok(Tokens { access: tokens::sign(&ring, &access)?, refresh: refresh.transpose()? })
     }
+}
+
+/// Refuses a password that is the user's own address or name.
+fn refuse_own_names<E>(user: &User, new: &Password, unfit: impl FnOnce(Weakness) -> E) -> Result<(), E> {
+    let own = [user.email.as_str(), user.username.as_deref().unwrap_or_default()];
+    weakness(new.as_str(), &own).map_or(Ok(()), |weakness| Err(unfit(weakness)))
 }
 
 /// An unknown account is counted by the name it was called by, a known one by what it is.

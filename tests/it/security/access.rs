@@ -35,6 +35,10 @@ impl Operation {
             ("/items/{id}", &format!("/items/{}", whose.item)),
             ("/admin/block/{id}", &format!("/admin/block/{}", whose.number)),
             ("/admin/unblock/{id}", &format!("/admin/unblock/{}", whose.number)),
+            ("/contacts/{id}", &format!("/contacts/{}", whose.contact)),
+            ("{name}", &whose.picture),
+            ("{token}", &String::from("x")),
+            ("{email_token}", &String::from("x")),
             ("{todo_id}", &whose.todo),
         ] {
             path = path.replace(parameter, value);

@@ -1,0 +1,211 @@
+//! contactbook, `/api/auth`: sign up, sign in, refresh, ask for letters, set a new password.
+
+use salvo::Writer;
+use salvo::oapi::{ToSchema, endpoint};
+use serde::Serialize;
+
+use super::email::ALREADY_CONFIRMED;
+use super::{TAG_AUTH, pages};
+use crate::api::common::{LogIn, TokenPair};
+use crate::app::App;
+use crate::domain::auth::passwords::{Password, Weakness};
+use crate::domain::auth::proofs::{self, Purpose};
+use crate::domain::emails::Email;
+use crate::domain::letters;
+use crate::domain::users::{self, NewUser, User};
+use crate::http::answer::{Created, Done, Failure, Message};
+use crate::http::extract::{Address, Anybody, BearerRefresh};
+use crate::http::forms::{Form, JsonOrForm};
+use crate::http::input::{Fields, Input, Json, Path, Valid};
+use crate::http::pages::{Reader, Shown, Told};
+use crate::http::rules::{NewPassword, Rule, Token, text};
+use crate::http::validate::Broken;
+
+pub const CHECK_FOR_CONFIRMATION: &str = "Check your email for confirmation.";
+pub const CHECK_FOR_PASSWORD: &str = "Check your email for new password.";
+pub const PASSWORD_UPDATED: &str = "Password updated";
+
+/// What somebody signs up with.
+#[derive(Debug)]
+struct SignUp {
+    username: String,
+    email: Email,
+    password: Password,
+}
+
+impl Input for SignUp {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let about = "The name to be called by; others may have the same. One signs in by the address.";
+        let username = fields.required("username", text(5, 16, "ada.lovelace").about(about));
+        let email = fields.required("email", fields.email());
+        let password = fields.required("password", NewPassword);
+        let own = [email.as_ref().map_or("", Email::as_str), username.as_deref().unwrap_or_default()];
+        let password = fields.refuse_own_name("password", password, &own);
+        Some(Self { username: username?, email: email?, password: password? })
+    }
+}
+
+/// A user as whoever signs up sees him.
+#[derive(Debug, Serialize, ToSchema)]
+#[salvo(schema(example = json!({
+    "id": 1, "username": "ada.lovelace", "email": "ada@example.com", "created_at": "2026-11-21T05:06:39.560803",
+})))]
+struct NewUserOut {
+    id: i64,
+    username: String,
+    email: String,
+    /// In UTC, without a zone.
+    created_at: String,
+}
+
+impl From<User> for NewUserOut {
+    fn from(user: User) -> Self {
+        Self {
+            id: user.id.0,
+            username: user.display_name.clone().unwrap_or_else(|| user.shown_username()),
+            created_at: user.created_at.naive(),
+            email: user.email,
+        }
+    }
+}
+
+/// Somebody who has signed up.
+#[derive(Debug, Serialize, ToSchema)]
+#[salvo(schema(example = json!({
+    "user": {
+        "id": 1, "username": "ada.lovelace", "email": "ada@example.com", "created_at": "2026-11-21T05:06:39.560803",
+    },
+    "detail": "Successfully created",
+})))]
+struct SignedUp {
+    user: NewUserOut,
+    detail: &'static str,
+}
+
+/// An address to send a letter to.
+#[derive(Debug)]
+struct EmailGiven(Email);
+
+impl Input for EmailGiven {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        fields.required("email", fields.email()).map(Self)
+    }
+}
+
+/// The token of a link.
+#[derive(Debug)]
+struct TokenPath {
+    token: String,
+}
+
+impl Input for TokenPath {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let token = fields.required("token", Token);
+        Some(Self { token: token? })
+    }
+}
+
+/// A password to be set.
+#[derive(Debug)]
+struct NewPasswordGiven(Password);
+
+impl Input for NewPasswordGiven {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        fields.required(pages::NEW_PASSWORD, NewPassword).map(Self)
+    }
+}
+
+/// Sign up
+///
+/// A letter asks to confirm the address; before that nobody signs in, at no API.
+#[endpoint(operation_id = "sign_up", tags(TAG_AUTH))]
+pub async fn sign_up(app: App, input: Valid<Json<SignUp>>) -> Result<Created<SignedUp>, Failure> {
+    let Json(given) = input.0;
+    let new = NewUser {
+        display_name: Some(given.username),
+        confirm_required: true,
+        ..NewUser::new(app.clock.new_id(), given.email)
+    };
+    let user = app.auth.sign_up(&app.db, new, given.password).await?;
+    Ok(Created(SignedUp { user: user.into(), detail: "Successfully created" }))
+}
+
+/// Sign in, once the address is confirmed
+///
+/// Takes a form in which `username` is the e-mail address.
+#[endpoint(operation_id = "log_in_confirmed", tags(TAG_AUTH))]
+pub async fn log_in_confirmed(
+    app: App,
+    address: Address,
+    input: Valid<Form<LogIn>>,
+) -> Result<Done<TokenPair>, Failure> {
+    let Form(given) = input.0;
+    let tokens = app.auth.sign_in(&app.db, given.from(address), app.config.contactbook.lifetimes()).await?;
+    Ok(Done(tokens.into()))
+}
+
+/// Get the next pair of tokens
+///
+/// Takes the refresh token as `Authorization: Bearer …`, and spends it.
+#[endpoint(operation_id = "refresh_by_bearer", tags(TAG_AUTH))]
+pub async fn refresh_by_bearer(app: App, given: BearerRefresh) -> Result<Done<TokenPair>, Failure> {
+    let tokens = app.auth.refresh(&app.db, &given.0, app.config.contactbook.lifetimes()).await?;
+    Ok(Done(tokens.into()))
+}
+
+/// Ask for a letter to confirm an address
+///
+/// The answer is the same whether or not the address is anybody's; to somebody who is signed in and has confirmed
+/// it, it says so.
+#[endpoint(operation_id = "request_confirmation", tags(TAG_AUTH))]
+pub async fn request_confirmation(
+    app: App,
+    who: Anybody,
+    input: Valid<Json<EmailGiven>>,
+) -> Result<Done<Message>, Failure> {
+    let Json(EmailGiven(email)) = input.0;
+    if let Some(caller) = who.0.filter(crate::domain::auth::Caller::is_confirmed)
+        && app.db.read(|db| users::by_uuid(db, caller.uuid()))?.email.eq_ignore_ascii_case(email.as_str())
+    {
+        return Ok(Done(Message::new(ALREADY_CONFIRMED)));
+    }
+    app.db.write(move |db| letters::post(db, Purpose::ConfirmEmail, &email)).await?;
+    Ok(Done(Message::new(CHECK_FOR_CONFIRMATION)))
+}
+
+/// Ask for a letter to set a new password
+///
+/// The answer is the same whether or not the address is anybody's, and nothing changes before the link in the
+/// letter is used.
+#[endpoint(operation_id = "request_reset", tags(TAG_AUTH))]
+pub async fn request_reset(app: App, input: Valid<Json<EmailGiven>>) -> Result<Done<Message>, Failure> {
+    let Json(EmailGiven(email)) = input.0;
+    app.db.write(move |db| letters::post(db, Purpose::ResetPassword, &email)).await?;
+    Ok(Done(Message::new(CHECK_FOR_PASSWORD)))
+}
+
+/// Show the page to set a new password
+///
+/// The link of a letter. The page needs no JavaScript.
+#[endpoint(operation_id = "show_reset", tags(TAG_AUTH))]
+pub async fn show_reset(app: App, input: Valid<Path<TokenPath>>) -> Result<Shown, Failure> {
+    let Path(TokenPath { token }) = input.0;
+    let now = app.clock.now();
+    app.db.read(|db| proofs::holder(db, Purpose::ResetPassword, &token, now))?;
+    Ok(Shown(pages::reset_form()))
+}
+
+/// Set a new password
+///
+/// Every token of the user dies. To a browser (`Accept: text/html`) it answers with a page that says the same.
+#[endpoint(operation_id = "reset_password", tags(TAG_AUTH))]
+pub async fn reset_password(
+    app: App,
+    reader: Reader,
+    input: Valid<(Path<TokenPath>, JsonOrForm<NewPasswordGiven>)>,
+) -> Result<Told, Failure> {
+    let (Path(TokenPath { token }), JsonOrForm(NewPasswordGiven(new))) = input.0;
+    let unfit = |weakness: Weakness| Failure::at_field(pages::NEW_PASSWORD, Broken::password(weakness));
+    app.auth.reset_password(&app.db, token, new, unfit).await?;
+    Ok(Told::to(reader, PASSWORD_UPDATED, pages::password_updated))
+}

@@ -1,0 +1,302 @@
+//! contactbook, `/api/contacts` and `/api/avatars`: one's own contacts and their pictures.
+
+use salvo::Writer;
+use salvo::http::header::{
+    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue,
+};
+use salvo::oapi::{
+    Components, Content, EndpointOutRegister, Operation, Response as Described, ToSchema, endpoint,
+};
+use salvo::{Depot, Request, Response, async_trait};
+use serde::Serialize;
+use serde_json::json;
+
+use super::TAG_CONTACTS;
+use crate::api::common::page;
+use crate::app::App;
+use crate::domain::avatars;
+use crate::domain::contacts::{self, Contact, ContactId, NewContact};
+use crate::domain::pictures::{Picture, UPLOAD_BYTES_MAX};
+use crate::error::Refusal;
+use crate::http::answer::{Created, Done, Failure, Page};
+use crate::http::extract::Confirmed;
+use crate::http::forms::Upload;
+use crate::http::input::{Fields, Input, Json, Path, Query, Valid, schema};
+use crate::http::rules::{CalendarDate, Cursor, Rule, integer, text};
+
+/// A contact.
+#[derive(Debug, Serialize, ToSchema)]
+#[salvo(schema(example = json!({
+    "id": 1, "fullname": "Ada Lovelace", "email": "ada@example.com", "phone_number": 442071234567_i64,
+    "birthday": "1815-12-10", "additional": "Met at Babbage's.", "user_id": 1,
+    "avatar": "http://127.0.0.1:8000/api/avatars/x3Jm0V1tB2Q4c6Z8aK5s7D9f",
+})))]
+struct ContactOut {
+    id: i64,
+    fullname: String,
+    email: String,
+    phone_number: i64,
+    /// `YYYY-MM-DD`.
+    birthday: String,
+    additional: String,
+    /// The owner's number.
+    user_id: i64,
+    /// The address of the uploaded picture, else what was given as one.
+    avatar: String,
+}
+
+impl ContactOut {
+    fn new(contact: Contact, app: &App) -> Self {
+        let url = |name: String| format!("{}/api/avatars/{name}", app.config.public_url());
+        Self {
+            id: contact.id.0,
+            fullname: contact.fullname,
+            email: contact.email,
+            phone_number: contact.phone_number,
+            birthday: contact.birthday,
+            additional: contact.additional,
+            user_id: contact.user_id.0,
+            avatar: contact.picture.map_or(contact.avatar, url),
+        }
+    }
+}
+
+/// A contact to be, or what one is to become.
+#[derive(Debug)]
+struct ContactWrite {
+    new: NewContact,
+    avatar: String,
+}
+
+impl Input for ContactWrite {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let fullname = fields.required("fullname", text(1, 150, "Ada Lovelace"));
+        let email = fields.required("email", text(0, 200, "ada@example.com"));
+        let phone_number = fields.required("phone_number", integer(i64::MIN, i64::MAX, 442_071_234_567));
+        let birthday = fields.required("birthday", CalendarDate);
+        let additional = fields.optional("additional", text(0, 500, "Met at Babbage's.").or_null());
+        let about = "The address of a picture. Not heeded when a contact is changed.";
+        let avatar =
+            fields.optional("avatar", text(0, 2048, "https://example.com/ada.png").about(about).or_null());
+        let new = NewContact {
+            fullname: fullname?,
+            email: email?,
+            phone_number: phone_number?,
+            birthday: birthday?,
+            additional: additional?.flatten().unwrap_or_default(),
+        };
+        Some(Self { new, avatar: avatar?.flatten().unwrap_or_default() })
+    }
+}
+
+/// Which part of the contacts.
+#[derive(Debug)]
+struct SkipQuery {
+    skip: i64,
+    limit: i64,
+}
+
+impl Input for SkipQuery {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let skip = fields.or("skip", integer(0, i64::MAX, 20).about("So many come before the first."), 0);
+        let limit = fields.or("limit", integer(1, 1000, 20).about("Most entries."), 20);
+        Some(Self { skip: skip?, limit: limit? })
+    }
+}
+
+/// Which birthdays.
+#[derive(Debug)]
+struct BirthdayQuery {
+    days: i64,
+    limit: i64,
+    cursor: Option<i64>,
+}
+
+impl Input for BirthdayQuery {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let about = "Today is the first of them, and the year's last day is the last at the latest.";
+        let days = fields.or("days_range", integer(0, 366, 30).about(about), 7);
+        let limit = fields.or("limit", integer(1, 1000, 20).about("Most entries of the page."), 1000);
+        let cursor = fields.optional("cursor", Cursor);
+        Some(Self { days: days?, limit: limit?, cursor: cursor? })
+    }
+}
+
+/// What to look for.
+#[derive(Debug)]
+struct PartPath {
+    part: String,
+}
+
+impl Input for PartPath {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let about = "Part of the full name, else of the e-mail address; case does not count.";
+        let part = fields.required("id", text(1, 200, "lovelace").about(about));
+        Some(Self { part: part? })
+    }
+}
+
+/// The contact that a path names.
+#[derive(Debug)]
+struct ContactPath {
+    id: ContactId,
+}
+
+impl Input for ContactPath {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let id = fields.required("id", integer(i64::MIN, i64::MAX, 1));
+        Some(Self { id: ContactId(id?) })
+    }
+}
+
+/// The picture that a path names.
+#[derive(Debug)]
+struct AvatarPath {
+    name: String,
+}
+
+impl Input for AvatarPath {
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let name = fields.required("name", text(1, 255, "x3Jm0V1tB2Q4c6Z8aK5s7D9f"));
+        Some(Self { name: name? })
+    }
+}
+
+/// 200 with a picture that may be kept for good: another one has another name.
+#[derive(Debug)]
+struct PictureOut(Picture);
+
+#[async_trait]
+impl Writer for PictureOut {
+    async fn write(self, _: &mut Request, _: &mut Depot, response: &mut Response) {
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.0.media_type.as_str()));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
+        headers.insert(CONTENT_DISPOSITION, HeaderValue::from_static("inline"));
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));
+        response.body(self.0.bytes);
+    }
+}
+
+impl EndpointOutRegister for PictureOut {
+    fn register(_: &mut Components, operation: &mut Operation) {
+        let picture = || Content::new(schema(json!({})));
+        let described = Described::new("The picture: 250 × 250 pixels")
+            .add_content("image/jpeg", picture())
+            .add_content("image/png", picture());
+        operation.responses.insert("200", described);
+    }
+}
+
+/// List one's own contacts, by number
+#[endpoint(operation_id = "list_contacts", tags(TAG_CONTACTS))]
+pub async fn list_contacts(
+    app: App,
+    caller: Confirmed,
+    input: Valid<Query<SkipQuery>>,
+) -> Result<Done<Vec<ContactOut>>, Failure> {
+    let Query(SkipQuery { skip, limit }) = input.0;
+    let found =
+        app.db.page(skip.saturating_add(limit), move |db| contacts::list(db, &caller.0, skip, limit)).await?;
+    Ok(Done(found.into_iter().map(|contact| ContactOut::new(contact, &app)).collect()))
+}
+
+/// Add a contact
+#[endpoint(operation_id = "create_contact", tags(TAG_CONTACTS))]
+pub async fn create_contact(
+    app: App,
+    caller: Confirmed,
+    input: Valid<Json<ContactWrite>>,
+) -> Result<Created<ContactOut>, Failure> {
+    let Json(given) = input.0;
+    let contact = app.db.write(move |db| contacts::create(db, &caller.0, &given.new, &given.avatar)).await?;
+    Ok(Created(ContactOut::new(contact, &app)))
+}
+
+/// List whose birthday comes next
+///
+/// The next one first. Today is the server's date in its own time zone. February 29th counts as the 28th in common
+/// years.
+#[endpoint(operation_id = "list_birthdays", tags(TAG_CONTACTS))]
+pub async fn list_birthdays(
+    app: App,
+    caller: Confirmed,
+    input: Valid<Query<BirthdayQuery>>,
+) -> Result<Page<Vec<ContactOut>>, Failure> {
+    let Query(BirthdayQuery { days, limit, cursor }) = input.0;
+    let today = app.config.server.zone().date(app.clock.now());
+    let found = app
+        .db
+        .page(limit, move |db| contacts::birthdays(db, &caller.0, today, days, cursor, limit + 1))
+        .await?;
+    Ok(page(found, limit, |contact| contact.id.0, |contact| ContactOut::new(contact, &app)))
+}
+
+/// Find a contact
+///
+/// The first by number whose full name has this in it, else the first whose e-mail address has.
+#[endpoint(operation_id = "find_contact", tags(TAG_CONTACTS))]
+pub async fn find_contact(
+    app: App,
+    caller: Confirmed,
+    input: Valid<Path<PartPath>>,
+) -> Result<Done<ContactOut>, Failure> {
+    let Path(PartPath { part }) = input.0;
+    let contact = app.db.scan(move |db| contacts::find(db, &caller.0, &part)).await?;
+    Ok(Done(ContactOut::new(contact, &app)))
+}
+
+/// Change a contact
+#[endpoint(operation_id = "update_contact", tags(TAG_CONTACTS))]
+pub async fn update_contact(
+    app: App,
+    caller: Confirmed,
+    input: Valid<(Path<ContactPath>, Json<ContactWrite>)>,
+) -> Result<Done<ContactOut>, Failure> {
+    let (Path(path), Json(given)) = input.0;
+    let contact = app.db.write(move |db| contacts::update(db, &caller.0, path.id, &given.new)).await?;
+    Ok(Done(ContactOut::new(contact, &app)))
+}
+
+/// Delete a contact
+///
+/// Answers what it was.
+#[endpoint(operation_id = "delete_contact", tags(TAG_CONTACTS))]
+pub async fn delete_contact(
+    app: App,
+    caller: Confirmed,
+    input: Valid<Path<ContactPath>>,
+) -> Result<Done<ContactOut>, Failure> {
+    let Path(path) = input.0;
+    let contact = app.db.write(move |db| contacts::delete(db, &caller.0, path.id)).await?;
+    Ok(Done(ContactOut::new(contact, &app)))
+}
+
+/// Give a contact a picture
+///
+/// PNG, JPEG, GIF or WebP of at most 5 MiB and 4,096 × 4,096 pixels. The square in its middle is drawn anew, upright
+/// and 250 × 250 pixels large; nothing else of the upload is kept.
+#[endpoint(operation_id = "update_avatar", tags(TAG_CONTACTS))]
+pub async fn update_avatar(
+    app: App,
+    caller: Confirmed,
+    input: Valid<(Path<ContactPath>, Upload<UPLOAD_BYTES_MAX>)>,
+) -> Result<Done<ContactOut>, Failure> {
+    let (Path(ContactPath { id }), Upload(file)) = input.0;
+    // Before it is drawn for nothing.
+    app.db.read(|db| contacts::by_id(db, &caller.0, id))?;
+    let picture = app.studio.make(file).await?;
+    let name = avatars::new_name(&app.clock);
+    let contact = app.db.write(move |db| contacts::set_picture(db, &caller.0, id, &name, &picture)).await?;
+    Ok(Done(ContactOut::new(contact, &app)))
+}
+
+/// Get a picture
+///
+/// For whoever has its address, which nobody can guess.
+#[endpoint(operation_id = "get_avatar", tags(TAG_CONTACTS))]
+pub async fn get_avatar(app: App, input: Valid<Path<AvatarPath>>) -> Result<PictureOut, Failure> {
+    let Path(path) = input.0;
+    let picture = app.db.read(|db| avatars::by_name(db, &path.name))?;
+    Ok(PictureOut(picture.ok_or(Refusal::NoSuchPath)?))
+}

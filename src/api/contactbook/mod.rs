@@ -1,0 +1,205 @@
+//! contactbook: sign-up with a confirmed address, and contacts with birthdays and pictures, under `/api`, in the
+//! words its clients know.
+
+mod auth;
+mod contacts;
+mod email;
+mod pages;
+
+use salvo::Router;
+use salvo::http::StatusCode;
+use serde_json::{Value, json};
+
+use super::{Api, EXAMPLE_WAIT};
+use crate::config::{Config, Limit};
+use crate::error::{Act, Refusal};
+use crate::http::answer::{Message, No, Voice, Why, Words, detail, json_bytes};
+use crate::http::resource::at;
+
+/// The API as the table of APIs lists it.
+pub static API: Api = Api {
+    name: "contactbook",
+    description: "Contacts with birthdays and pictures, which nobody else sees. Whoever signs up here confirms the \
+                  e-mail address first. Each route has a limit.",
+    tags: &[
+        (TAG_CONTACTS, "One's own contacts and their pictures."),
+        (TAG_AUTH, "Sign up, confirm the address, sign in, refresh, set a new password."),
+    ],
+    voices: &[
+        Voice {
+            prefixes: &["/api/email", "/api/auth/reset_pwd"],
+            words,
+            envelope,
+            page: Some(pages::refused),
+        },
+        Voice { prefixes: &["/api/auth", "/api/contacts", "/api/avatars"], words, envelope, page: None },
+    ],
+    routes,
+    aliases: &[],
+    refusals,
+    message,
+    error_schema,
+};
+
+const TAG_AUTH: &str = "contactbook: auth";
+const TAG_CONTACTS: &str = "contactbook: contacts";
+
+/// Where this API says it otherwise than the house.
+fn words(refusal: &Refusal) -> Option<Words> {
+    let (status, sentence) = match refusal {
+        Refusal::TokenInvalid | Refusal::TokenExpired | Refusal::TokenOfInactive => {
+            (StatusCode::UNAUTHORIZED, "Wrong credentials")
+        }
+        Refusal::WrongCredentials => (StatusCode::UNAUTHORIZED, "Wrong user or password"),
+        Refusal::EmailUnconfirmed => (StatusCode::UNAUTHORIZED, "Email not confirmed"),
+        Refusal::RefreshInvalid => (StatusCode::UNAUTHORIZED, "Cannot validate"),
+        Refusal::RefreshWrongKind => (StatusCode::UNAUTHORIZED, "Invalid Scope"),
+        Refusal::RefreshRevoked => (StatusCode::UNAUTHORIZED, "Invalid refresh token"),
+        Refusal::EmailTaken(..) => (StatusCode::CONFLICT, "Already exists"),
+        _ => return None,
+    };
+    Some((status, sentence.into()))
+}
+
+/// As most APIs say it, but for a limit: there its clients look for `error`.
+fn envelope(no: &No<'_>) -> Vec<u8> {
+    match no.why {
+        Why::Sentence(error) if no.status == StatusCode::TOO_MANY_REQUESTS => {
+            json_bytes(&json!({ "error": error }))
+        }
+        _ => detail(no),
+    }
+}
+
+fn error_schema(status: StatusCode) -> Option<(&'static str, Value)> {
+    (status == StatusCode::TOO_MANY_REQUESTS).then(|| {
+        let schema = json!({
+            "type": "object", "required": ["error"],
+            "properties": { "error": { "type": "string", "description": "Why, in a sentence." } },
+            "examples": [{ "error": "Rate limit exceeded: 2 per 1 minute" }],
+        });
+        ("TooMany", schema)
+    })
+}
+
+/// The setting that limits an operation.
+type Setting = fn(&Config) -> Limit;
+
+/// How often a caller may use each operation: the setting of each.
+const LIMITS: [(&str, Setting); 15] = [
+    ("sign_up", |config| config.contactbook.limits.signup),
+    ("log_in_confirmed", |config| config.contactbook.limits.login),
+    ("refresh_by_bearer", |config| config.contactbook.limits.refresh_token),
+    ("request_confirmation", |config| config.contactbook.limits.request_email),
+    ("request_reset", |config| config.contactbook.limits.request_reset),
+    ("show_reset", |config| config.contactbook.limits.show_reset),
+    ("reset_password", |config| config.contactbook.limits.reset_password),
+    ("confirm_email", |config| config.contactbook.limits.confirm_email),
+    ("list_contacts", |config| config.contactbook.limits.list_contacts),
+    ("create_contact", |config| config.contactbook.limits.create_contact),
+    ("list_birthdays", |config| config.contactbook.limits.list_birthdays),
+    ("find_contact", |config| config.contactbook.limits.find_contact),
+    ("update_contact", |config| config.contactbook.limits.update_contact),
+    ("delete_contact", |config| config.contactbook.limits.delete_contact),
+    ("update_avatar", |config| config.contactbook.limits.update_avatar),
+];
+
+fn setting(operation: &str) -> Option<Setting> {
+    LIMITS.iter().find(|(id, _)| *id == operation).map(|(_, setting)| *setting)
+}
+
+fn routes() -> Vec<Router> {
+    let limit = |operation| (operation, setting(operation).expect("each limited operation has a setting"));
+    let auth = Router::with_path("auth")
+        .push(at("signup").post(auth::sign_up).limited(limit("sign_up")).into())
+        .push(at("login").post(auth::log_in_confirmed).limited(limit("log_in_confirmed")).into())
+        .push(at("refresh_token").get(auth::refresh_by_bearer).limited(limit("refresh_by_bearer")).into())
+        .push(
+            at("request_email")
+                .post(auth::request_confirmation)
+                .limited(limit("request_confirmation"))
+                .into(),
+        )
+        .push(at("reset_pwd").post(auth::request_reset).limited(limit("request_reset")).into())
+        .push(
+            at("reset_pwd/{token}")
+                .get(auth::show_reset)
+                .limited(limit("show_reset"))
+                .post(auth::reset_password)
+                .limited(limit("reset_password"))
+                .into(),
+        );
+    let contacts = Router::with_path("contacts")
+        .push(
+            at("/")
+                .get(contacts::list_contacts)
+                .limited(limit("list_contacts"))
+                .post(contacts::create_contact)
+                .limited(limit("create_contact"))
+                .into(),
+        )
+        // Before a contact of that name.
+        .push(at("bd").get(contacts::list_birthdays).limited(limit("list_birthdays")).into())
+        .push(
+            at("{id}")
+                .get(contacts::find_contact)
+                .limited(limit("find_contact"))
+                .put(contacts::update_contact)
+                .limited(limit("update_contact"))
+                .delete(contacts::delete_contact)
+                .limited(limit("delete_contact"))
+                .into(),
+        )
+        .push(at("{id}/avatar").patch(contacts::update_avatar).limited(limit("update_avatar")).into());
+    let email = at("email/confirm/{email_token}").get(email::confirm_email).limited(limit("confirm_email"));
+    let avatars = at("avatars/{name}").get(contacts::get_avatar);
+    vec![Router::with_path("api").push(contacts).push(auth).push(avatars.into()).push(email.into())]
+}
+
+/// What each operation may be refused with, besides what its arguments imply.
+fn refusals(operation: &str) -> Vec<Refusal> {
+    let mut refusals = match operation {
+        "sign_up" => vec![Refusal::EmailTaken(Act::Create, super::EXAMPLE_EMAIL.into())],
+        "log_in_confirmed" => super::example_sign_in_refusals(),
+        "refresh_by_bearer" => vec![
+            Refusal::NotAuthenticated,
+            Refusal::RefreshInvalid,
+            Refusal::RefreshWrongKind,
+            Refusal::RefreshRevoked,
+            Refusal::EmailUnconfirmed,
+            Refusal::UserInactive,
+            Refusal::UserBlocked,
+        ],
+        "show_reset" | "reset_password" => vec![Refusal::ProofInvalid],
+        "confirm_email" => vec![Refusal::ProofInvalid, Refusal::ProofMalformed],
+        "list_contacts" | "list_birthdays" => vec![Refusal::EmailUnconfirmed],
+        "create_contact" => vec![Refusal::EmailUnconfirmed, Refusal::ContactExists],
+        "update_contact" => {
+            vec![Refusal::EmailUnconfirmed, Refusal::ContactNotFound, Refusal::ContactExists]
+        }
+        "find_contact" | "delete_contact" => vec![Refusal::EmailUnconfirmed, Refusal::ContactNotFound],
+        "update_avatar" => {
+            vec![Refusal::EmailUnconfirmed, Refusal::ContactNotFound, Refusal::UnsupportedImage]
+        }
+        "get_avatar" => vec![Refusal::NoSuchPath],
+        _ => Vec::new(),
+    };
+    if let Some(Limit::Rate { count, per_seconds }) =
+        setting(operation).map(|limit| limit(&Config::default()))
+    {
+        refusals.push(Refusal::RateLimited { count, per_seconds, wait: EXAMPLE_WAIT });
+    }
+    refusals
+}
+
+/// What the operations say that answer with a message.
+fn message(operation: &str) -> Option<Message> {
+    let message = match operation {
+        "request_confirmation" => auth::CHECK_FOR_CONFIRMATION,
+        "request_reset" => auth::CHECK_FOR_PASSWORD,
+        "reset_password" => auth::PASSWORD_UPDATED,
+        "confirm_email" => email::CONFIRMED,
+        _ => return None,
+    };
+    Some(Message::new(message))
+}

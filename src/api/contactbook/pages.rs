@@ -1,0 +1,83 @@
+//! contactbook: what the pages say that a person sees who follows the link of a letter.
+
+use salvo::http::StatusCode;
+
+use crate::domain::auth::passwords::{PASSWORD_LEN_MAX, PASSWORD_LEN_MIN};
+use crate::html::escape;
+use crate::http::answer::{No, Why};
+use crate::http::pages::page;
+use crate::http::validate::Invalid;
+
+/// The field of the form, as it is sent.
+pub const NEW_PASSWORD: &str = "new_password";
+
+/// The form for a new password. It is sent to the address that it was read from.
+pub fn reset_form() -> String {
+    form(None)
+}
+
+fn form(wrong: Option<&str>) -> String {
+    let (alert, described, invalid) = match wrong {
+        None => (String::new(), "hint", ""),
+        Some(wrong) => {
+            let alert = format!("<p class=\"wrong\" id=\"wrong\" role=\"alert\">{}</p>\n", escape(wrong));
+            (alert, "hint wrong", " aria-invalid=\"true\"")
+        }
+    };
+    let main = format!(
+        r#"<form method="post">
+{alert}<label for="password">New password</label>
+<p class="hint" id="hint">At least {PASSWORD_LEN_MIN} characters of any kind. A few words in a row make a good one.</p>
+<input id="password" name="{NEW_PASSWORD}" type="password" autocomplete="new-password" required minlength="{PASSWORD_LEN_MIN}" maxlength="{PASSWORD_LEN_MAX}" aria-describedby="{described}"{invalid} autofocus>
+<button type="submit">Set password</button>
+</form>"#
+    );
+    page("Set a new password", &main)
+}
+
+/// That the password was set.
+pub fn password_updated() -> String {
+    let main =
+        "<p>You can sign in with it now. Everybody who was signed in with the old one is signed out.</p>";
+    page("Your new password is set", main)
+}
+
+/// That the address was confirmed, now or before.
+pub fn email_confirmed(now: bool) -> String {
+    let title = if now { "Your address is confirmed" } else { "Your address is already confirmed" };
+    page(title, "<p>You can sign in now, and close this page.</p>")
+}
+
+/// That something was not done, and what may help.
+pub fn refused(no: &No<'_>) -> String {
+    if let Why::Invalid(faults) = no.why
+        && let Some(fault) =
+            faults.iter().find(|fault| fault.loc.iter().any(|step| step.to_string() == NEW_PASSWORD))
+    {
+        return form(Some(&what_is_wrong(fault)));
+    }
+    let (title, text) = match no.status {
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => (
+            "This link does not work",
+            "It was used before, its time is over, or a newer letter has taken its place. Ask for a new letter, \
+             and use the link in the newest one.",
+        ),
+        StatusCode::TOO_MANY_REQUESTS => ("Too many tries", "Please wait a minute, and try again."),
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::REQUEST_TIMEOUT => {
+            ("We are busy", "Nothing was changed. Please try again in a moment.")
+        }
+        _ => ("That did not work", "Nothing was changed. Please try again later."),
+    };
+    page(title, &format!("<p>{text}</p>"))
+}
+
+fn what_is_wrong(fault: &Invalid) -> String {
+    match &*fault.kind {
+        "missing" | "string_too_short" => format!("Please use at least {PASSWORD_LEN_MIN} characters."),
+        "string_too_long" => format!("Please use at most {PASSWORD_LEN_MAX} characters."),
+        _ => {
+            let rule = fault.msg.strip_prefix("Value error, ").unwrap_or(&fault.msg);
+            format!("{rule}. Please choose another one.")
+        }
+    }
+}
