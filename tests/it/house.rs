@@ -8,7 +8,7 @@ use std::time::Duration;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use satchel::cli::serve::Server;
 use satchel::clock::{Clock, Timestamp};
-use satchel::config::Config;
+use satchel::config::{Config, Limit, Limits};
 use satchel::db::Write;
 use satchel::domain::auth::Admin;
 use satchel::domain::auth::proofs::Purpose;
@@ -26,6 +26,25 @@ pub const BEGINNING: Timestamp = Timestamp::from_micros(1_795_237_599_560_803);
 pub const BEGINNING_NAIVE: &str = "2026-11-21T05:06:39.560803";
 /// Everybody's password.
 pub const PASSWORD: &str = "correct horse battery staple";
+
+/// The limits of a house, but for the tests about them.
+const NO_LIMITS: Limits = Limits {
+    signup: Limit::Off,
+    login: Limit::Off,
+    refresh_token: Limit::Off,
+    request_email: Limit::Off,
+    request_reset: Limit::Off,
+    show_reset: Limit::Off,
+    reset_password: Limit::Off,
+    confirm_email: Limit::Off,
+    list_contacts: Limit::Off,
+    create_contact: Limit::Off,
+    list_birthdays: Limit::Off,
+    find_contact: Limit::Off,
+    update_contact: Limit::Off,
+    delete_contact: Limit::Off,
+    update_avatar: Limit::Off,
+};
 
 /// A server with its data directory. It stops when it is dropped with its runtime.
 pub struct House {
@@ -57,7 +76,7 @@ pub struct Guest {
 }
 
 impl House {
-    /// A house with the default settings, but for cheap password hashes and a free port.
+    /// A house with the default settings, but for cheap password hashes, a free port, and no limits.
     pub async fn new() -> Self {
         Self::with(|_| {}).await
     }
@@ -71,6 +90,7 @@ impl House {
         config.server.worker_threads = 2;
         config.auth.hash_memory_kib = 64;
         config.auth.hash_iterations = 1;
+        config.contactbook.limits = NO_LIMITS;
         settle(&mut config);
         let clock = Clock::held(BEGINNING);
         let server = Server::start(config.clone(), clock.clone()).await.unwrap();
@@ -185,6 +205,13 @@ impl House {
         self.server.app.db.write(change).await.unwrap();
     }
 
+    /// Confirms a user's address, as whoever runs the server would.
+    pub async fn confirm(&self, guest: &Guest) {
+        let uuid = guest.uuid.parse().unwrap();
+        let confirm = move |db: &Write| users::confirm_email(db, users::by_uuid(db, uuid)?.id);
+        self.server.app.db.write(confirm).await.unwrap();
+    }
+
     /// Adds a book.
     pub async fn book(&self, owner: &Guest, title: &str) -> Value {
         let answer = answer(self.by(owner, "POST", "/api/v1.0/books/").json(&book(title))).await;
@@ -229,6 +256,14 @@ pub fn book(title: &str) -> Value {
     json!({
         "title": title, "author": "Frank Herbert", "publisher": "Chilton Books",
         "publish_date": "1965-08-01", "pages": 412, "language": "English",
+    })
+}
+
+/// A contact as it is sent.
+pub fn contact(fullname: &str) -> Value {
+    json!({
+        "fullname": fullname, "email": "grace@example.com", "phone_number": 12_025_550_100_i64,
+        "birthday": "1906-12-09", "additional": "Met in Arlington.", "user_id": 999, "avatar": "",
     })
 }
 

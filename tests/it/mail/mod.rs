@@ -10,7 +10,6 @@ use std::time::Instant;
 
 use satchel::domain::auth::proofs;
 use satchel::domain::letters::{self, Letter, LetterId};
-use satchel::domain::users::User;
 use satchel::error::Result;
 
 use crate::binary::{PATIENCE, connect};
@@ -31,8 +30,8 @@ async fn forget_letters(house: &House) {
     house.server.app.db.write(|db| Ok(db.execute("delete from letters", [])?)).await.unwrap();
 }
 
-/// Confirms an address by the token of a letter.
-async fn confirm(house: &House, token: &str) -> Result<User> {
+/// Confirms an address by the token of a letter; whether it was not confirmed before.
+async fn confirm(house: &House, token: &str) -> Result<bool> {
     let token = token.to_owned();
     house.server.app.db.write(move |db| proofs::confirm_email(db, &token)).await
 }
