@@ -125,6 +125,8 @@ pub enum Refusal {
     ContactNotFound,
     /// The caller has a contact of this name.
     ContactExists,
+    /// There is no such picture.
+    AvatarNotFound,
     /// The upload is no picture that we take.
     UnsupportedImage,
     /// No route has this path.

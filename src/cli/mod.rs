@@ -357,6 +357,7 @@ fn sentence(error: &Error) -> String {
         | Refusal::ProofMalformed
         | Refusal::ContactNotFound
         | Refusal::ContactExists
+        | Refusal::AvatarNotFound
         | Refusal::NotYourItem(_)
         | Refusal::TodoNotFound(_)
         | Refusal::NotYourTodo(_)

@@ -161,6 +161,7 @@ fn default_words(refusal: &Refusal) -> Words {
         Refusal::TodoNotFound(id) => return not_found("Todo", id),
         Refusal::NotYourTodo(act) => return only_your_own(*act, "todos"),
         Refusal::ContactNotFound => (StatusCode::NOT_FOUND, "Contact was not found"),
+        Refusal::AvatarNotFound => (StatusCode::NOT_FOUND, "Avatar was not found"),
         Refusal::ContactExists => (StatusCode::CONFLICT, "Already exists"),
         Refusal::UnsupportedImage => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported image"),
         Refusal::NoSuchPath => (StatusCode::NOT_FOUND, "Not Found"),

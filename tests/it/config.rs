@@ -148,7 +148,8 @@ fn a_slip_in_the_file_is_one_sentence() {
     check("[server]\ndata = \"a\\u0000b\"", "server.data is \"a\\0b\", allowed: the path of a directory");
     check(
         "[server]\ntimezone = \"Europe/Atlantis\"",
-        "server.timezone is \"Europe/Atlantis\", allowed: \"UTC\"",
+        "server.timezone is \"Europe/Atlantis\", allowed: a name of the IANA time zone database \
+         such as \"Europe/Berlin\"",
     );
     check("[auth]\nleeway_seconds = 60", "auth.leeway_seconds is 60, allowed: 0 to 5");
     check(

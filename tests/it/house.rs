@@ -132,6 +132,11 @@ impl House {
         letters.remove(0)
     }
 
+    /// Empties the outbox at the end of a test that leaves letters there.
+    pub async fn forget_letters(&self) {
+        self.server.app.db.write(|db| Ok(db.execute("delete from letters", [])?)).await.unwrap();
+    }
+
     /// The files that letters have become and nobody has taken.
     pub fn letter_files(&self) -> Vec<PathBuf> {
         self.caught.files()

@@ -7,6 +7,7 @@ mod binary;
 mod bookshelf;
 mod cli;
 mod config;
+mod contactbook;
 mod contract;
 mod crash;
 mod house;

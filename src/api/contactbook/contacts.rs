@@ -298,5 +298,5 @@ pub async fn update_avatar(
 pub async fn get_avatar(app: App, input: Valid<Path<AvatarPath>>) -> Result<PictureOut, Failure> {
     let Path(path) = input.0;
     let picture = app.db.read(|db| avatars::by_name(db, &path.name))?;
-    Ok(PictureOut(picture.ok_or(Refusal::NoSuchPath)?))
+    Ok(PictureOut(picture.ok_or(Refusal::AvatarNotFound)?))
 }

@@ -181,7 +181,7 @@ fn refusals(operation: &str) -> Vec<Refusal> {
         "update_avatar" => {
             vec![Refusal::EmailUnconfirmed, Refusal::ContactNotFound, Refusal::UnsupportedImage]
         }
-        "get_avatar" => vec![Refusal::NoSuchPath],
+        "get_avatar" => vec![Refusal::AvatarNotFound],
         _ => Vec::new(),
     };
     if let Some(Limit::Rate { count, per_seconds }) =

@@ -292,6 +292,8 @@ async fn log_in_tells_the_state_only_after_the_right_password() {
     house.log_in("ada@example.com", "wrong horse").await.refuses(401, "Invalid email or password");
     let unconfirmed = "Please verify your email address before logging in";
     house.log_in("ada@example.com", PASSWORD).await.refuses(403, unconfirmed);
+    // It was said to her before.
+    assert_eq!(house.letter().await.to, "ada@example.com");
     super::look_into(&house.database())
         .execute("update users set is_active = 0 where uuid = ?1", [uuid::Uuid::parse_str(&uuid).unwrap()])
         .unwrap();

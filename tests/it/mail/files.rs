@@ -6,7 +6,7 @@ use std::path::Path;
 
 use satchel::domain::auth::proofs::Purpose;
 
-use super::{deliver, forget_letters, outbox, post_beside, until};
+use super::{deliver, outbox, post_beside, until};
 use crate::binary::{Place, Serving};
 use crate::house::House;
 use crate::letters::{Caught, Letter};
@@ -70,7 +70,7 @@ async fn a_directory_of_its_own_is_used() {
     deliver(&house).await;
     assert_eq!(fs::read_dir(&own).unwrap().count(), 1);
     house.letter().await;
-    forget_letters(&house).await;
+    house.forget_letters().await;
 }
 
 /// Sends a letter from a running binary; the letter, and what the log said until the end.

@@ -25,11 +25,6 @@ async fn deliver(house: &House) {
     house.server.app.mail.deliver_due().await.unwrap();
 }
 
-/// Empties the outbox at the end of a test that leaves letters there.
-async fn forget_letters(house: &House) {
-    house.server.app.db.write(|db| Ok(db.execute("delete from letters", [])?)).await.unwrap();
-}
-
 /// Confirms an address by the token of a letter; whether it was not confirmed before.
 async fn confirm(house: &House, token: &str) -> Result<bool> {
     let token = token.to_owned();

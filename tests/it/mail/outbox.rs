@@ -302,7 +302,7 @@ async fn an_address_with_a_header_in_it_gets_no_letter() {
         let left = outbox(&house).pop().unwrap();
         assert_eq!(left.last_error.as_deref(), Some("the letter cannot be written: its address is none"));
     }
-    super::forget_letters(&house).await;
+    house.forget_letters().await;
 }
 
 #[tokio::test]

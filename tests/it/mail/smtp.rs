@@ -8,7 +8,7 @@ use satchel::domain::auth::proofs::Purpose;
 use satchel::domain::letters::{self, State};
 
 use super::server::{MailServer, PASSWORD, USER};
-use super::{confirm, deliver, forget_letters, outbox, post_beside, until};
+use super::{confirm, deliver, outbox, post_beside, until};
 use crate::binary::{Place, Serving};
 use crate::house::{House, answer};
 
@@ -82,7 +82,7 @@ async fn wrong_credentials_keep_the_letter() {
     let (attempts, error) = kept(&house);
     assert!(attempts == 1 && error.contains("535"), "{attempts}: {error}");
     assert!(!error.contains(PASSWORD) && server.taken().is_empty());
-    forget_letters(&house).await;
+    house.forget_letters().await;
 }
 
 #[tokio::test]
@@ -103,7 +103,7 @@ async fn a_server_that_nobody_vouches_for_gets_nothing() {
                 said.iter().all(|line| line.starts_with("EHLO ") || line == "STARTTLS"),
                 "{why}: {said:?}"
             );
-            forget_letters(&house).await;
+            house.forget_letters().await;
         };
         let (server, other) = (MailServer::with_accounts(tls), MailServer::new(tls));
         check(&server, other.authority(), "another authority").await;
@@ -129,7 +129,7 @@ async fn a_server_without_starttls_gets_nothing_in_the_clear() {
     assert!(error.contains("STARTTLS"), "{error}");
     let said = server.said();
     assert!(!said.iter().any(|line| line.starts_with("AUTH") || line.starts_with("MAIL")), "{said:?}");
-    forget_letters(&house).await;
+    house.forget_letters().await;
 }
 
 #[tokio::test]
@@ -361,7 +361,7 @@ async fn a_server_that_hangs_is_left_for_now() {
     deliver(&house).await;
     tokio::time::resume();
     assert_eq!(kept(&house), (1, String::from("the mail server took too long")));
-    forget_letters(&house).await;
+    house.forget_letters().await;
 }
 
 #[tokio::test]

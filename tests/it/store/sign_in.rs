@@ -132,6 +132,7 @@ async fn an_address_that_must_be_confirmed_first_is_told_so_only_after_the_right
     token(&house, "ada@example.com", "wrong horse").await.refuses(401, "Invalid credentials");
     let unconfirmed = "Please verify your email address before logging in";
     token(&house, "ada@example.com", PASSWORD).await.refuses(403, unconfirmed);
+    assert_eq!(house.letter().await.to, "ada@example.com");
 }
 
 #[tokio::test]
