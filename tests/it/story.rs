@@ -1,15 +1,11 @@
 //! The stories that go over several APIs: one user, one table, one session, each API's own words.
 
+use satchel::domain::users::Role;
 use serde_json::{Value, json};
 
-use crate::house::{Answer, BEGINNING_NAIVE, Guest, House, PASSWORD, answer};
+use crate::house::{Answer, BEGINNING_NAIVE, Guest, House, PASSWORD, answer, contact, send, with};
 
 const BEGINNING_UTC: &str = "2026-11-21T05:06:39.560803Z";
-
-async fn send(house: &House, who: &Guest, method: &str, path: &str, body: Value) -> Answer {
-    let request = house.by(who, method, path);
-    answer(if body.is_null() { request } else { request.json(&body) }).await
-}
 
 async fn get(house: &House, who: &Guest, path: &str) -> Answer {
     send(house, who, "GET", path, Value::Null).await
@@ -282,4 +278,73 @@ async fn who_signs_up_at_store_signs_in_at_bookshelf_and_todolist_by_the_address
     assert_eq!(changed.status, 200, "{}", changed.text);
     let by_name = holder(&nobody, &at_todolist(&house, "Countess").await);
     things.are_there(&house, &by_name).await;
+}
+
+/// Signs in at identity or contactbook, which take the e-mail address in a form.
+async fn by_form(house: &House, path: &str, email: &str) -> Answer {
+    let form = [("username", email), ("password", PASSWORD)];
+    answer(house.request("POST", path).form(&form)).await
+}
+
+#[tokio::test]
+async fn who_signs_up_at_contactbook_is_one_user_on_all_five() {
+    let house = House::new().await;
+    let given = json!({ "username": "Ada L.", "email": "ada@example.com", "password": PASSWORD });
+    let made = house.post("/api/auth/signup", given).await;
+    let user =
+        json!({ "id": 1, "username": "Ada L.", "email": "ada@example.com", "created_at": BEGINNING_NAIVE });
+    made.is(201, json!({ "user": user, "detail": "Successfully created" }));
+    let link = format!("/api/email/confirm/{}", house.letter().await.token());
+    house.get(&link).await.is(200, json!({ "message": "Email confirmed" }));
+
+    let nobody = Guest {
+        uuid: String::new(),
+        email: "ada@example.com".into(),
+        access: String::new(),
+        refresh: String::new(),
+    };
+    let signed_in = [
+        by_form(&house, "/api/auth/login", "ada@example.com").await,
+        by_form(&house, "/auth/login", "ada@example.com").await,
+        house.log_in("ada@example.com", PASSWORD).await,
+        at_store(&house, "ada@example.com").await,
+        at_todolist(&house, "ada@example.com").await,
+    ];
+    let adas = signed_in.map(|signed_in| holder(&nobody, &signed_in));
+    let uuid = get(&house, &adas[0], "/api/v1.0/users/me").await.body["uuid"].as_str().unwrap().to_owned();
+    let adas = adas.map(|ada| Guest { uuid: uuid.clone(), ..ada });
+
+    // Each thing is made with another API's token.
+    let things = keep(&house, &adas[0]).await;
+    let made = send(&house, &adas[3], "POST", "/api/contacts/", contact("Grace Hopper")).await;
+    let grace = with(contact("Grace Hopper"), json!({ "id": 1, "user_id": 1 }));
+    made.is(201, grace.clone());
+    let names = json!({ "first_name": "Ada", "last_name": "Lovelace" });
+    assert_eq!(send(&house, &adas[4], "PUT", "/users/profile", names).await.status, 200);
+    let added = send(&house, &adas[2], "PUT", "/users/balance", json!({ "amount": 100 })).await;
+    added.is(200, json!({ "new_balance": 100 }));
+    let house = house.restart().await;
+    for ada in &adas {
+        things.are_there(&house, ada).await;
+        get(&house, ada, "/api/contacts").await.is(200, json!([grace]));
+        get(&house, ada, "/users/balance").await.is(200, json!({ "balance": 100 }));
+        get(&house, ada, "/auth/me").await.is(200, json!({ "user_id": "1" }));
+        let me = at_bookshelf(ada, "user_1", ["Ada", "Lovelace"], &things.book);
+        get(&house, ada, "/api/v1.0/users/me").await.is(200, me);
+        get(&house, ada, "/v1/auth/me")
+            .await
+            .is(200, in_todolist(1, "ada@example.com", "user_1", "Ada Lovelace"));
+    }
+
+    // Blocked at identity, she is out everywhere.
+    let admin = house.guest_as("root", Role::Admin).await;
+    let blocked = send(&house, &admin, "POST", "/admin/block/1", Value::Null).await;
+    blocked.is(200, json!({ "message": "User 1 has been blocked." }));
+    for ada in &adas {
+        get(&house, ada, "/items").await.refuses(401, "Invalid token");
+        get(&house, ada, "/api/contacts").await.refuses(401, "Wrong credentials");
+        get(&house, ada, "/users/balance").await.refuses(401, "Could not validate credentials");
+        get(&house, ada, "/auth/me").await.refuses(401, "Token is invalid or expired");
+    }
+    by_form(&house, "/api/auth/login", "ada@example.com").await.refuses(403, "Your account is blocked.");
 }
