@@ -10,6 +10,7 @@ mod config;
 mod contract;
 mod crash;
 mod house;
+mod identity;
 mod letters;
 mod mail;
 mod migrations;
