@@ -8,7 +8,8 @@ use satchel::domain::auth::proofs::Purpose;
 use satchel::domain::emails::Email;
 use satchel::domain::pictures::{MediaType, Picture};
 use satchel::domain::users::{Role, UserId};
-use satchel::domain::{accounts, avatars, letters};
+use satchel::domain::{accounts, avatars, letters, users};
+use satchel::error::{Error, Refusal};
 use serde_json::{Value, json};
 
 use super::{
@@ -463,6 +464,22 @@ async fn whatever_races_a_deletion_is_done_before_it_or_refused_as_unauthenticat
         for answer in join_all(race).await {
             assert!(matches!(answer.status, 200 | 401), "{}", answer.text);
         }
+    }
+}
+
+#[tokio::test]
+async fn whoever_was_deleted_between_the_question_and_the_deed_is_told_that_his_token_is_dead() {
+    let house = House::new().await;
+    let ada = named(&house, "ada").await;
+    let app = &house.server.app;
+    let caller = app.auth.authenticate(&app.db, &ada.access).unwrap();
+    delete(&house, &ada).await;
+    for refused in [
+        app.db.read(|db| users::own(db, &caller)).map(drop),
+        app.db.write(move |db| accounts::add_to_balance(db, &caller, 1)).await.map(drop),
+        app.db.write(move |db| accounts::delete(db, &caller)).await,
+    ] {
+        assert!(matches!(refused, Err(Error::Refusal(Refusal::TokenInvalid))), "{refused:?}");
     }
 }
 
