@@ -213,6 +213,7 @@ async fn a_token_of_bookshelf_is_spent_wherever_it_is_used() {
         let answer = if round % 2 == 0 { renew(&house, &token).await } else { rotate(&house, &token).await };
         let (access, next) = pair(&answer);
         assert_ne!(next, token, "round {round}");
+        assert_eq!(look_up::<i64>(&house, "select refresh_seq from sessions"), round + 1);
         assert!(opens(&house, &access).await);
         token = next;
     }
@@ -220,6 +221,23 @@ async fn a_token_of_bookshelf_is_spent_wherever_it_is_used() {
     renew(&house, &ada.refresh).await.refuses(401, BAD_REFRESH);
     renew(&house, &token).await.refuses(401, BAD_REFRESH);
     rotate(&house, &token).await.refuses(401, REVOKED);
+}
+
+#[tokio::test]
+async fn a_token_of_bookshelf_that_was_used_at_identity_once_ends_its_session_when_it_comes_back() {
+    let house = House::new().await;
+    for name in ["ada", "ben"] {
+        let guest = house.guest(name).await;
+        let (access, next) = pair(&renew(&house, &guest.refresh).await);
+        house.wait(11);
+        if name == "ada" {
+            renew(&house, &guest.refresh).await.refuses(401, BAD_REFRESH);
+        } else {
+            rotate(&house, &guest.refresh).await.refuses(401, REVOKED);
+        }
+        renew(&house, &next).await.refuses(401, BAD_REFRESH);
+        assert!(!opens(&house, &access).await && !opens(&house, &guest.access).await);
+    }
 }
 
 #[tokio::test]
