@@ -90,14 +90,24 @@ impl Input for PageQuery {
 
 /// A page of what was found, of which one more than `limit` was asked for.
 pub fn page<T, Out>(
-    mut found: Vec<T>,
+    found: Vec<T>,
     limit: i64,
     id: impl Fn(&T) -> i64,
+    out: impl FnMut(T) -> Out,
+) -> Page<Vec<Out>> {
+    page_by(found, limit, |last| Cursor::after(id(last)), out)
+}
+
+/// The same with cursors of one's own.
+pub fn page_by<T, Out>(
+    mut found: Vec<T>,
+    limit: i64,
+    cursor: impl Fn(&T) -> String,
     out: impl FnMut(T) -> Out,
 ) -> Page<Vec<Out>> {
     let limit = usize::try_from(limit).expect("a limit is between 1 and 1000");
     let more = found.len() > limit;
     found.truncate(limit);
-    let next = found.last().filter(|_| more).map(|last| Cursor::after(id(last)));
+    let next = found.last().filter(|_| more).map(cursor);
     Page { items: found.into_iter().map(out).collect(), next }
 }

@@ -101,7 +101,7 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Connection> {
         conn.set_prepared_statement_cache_capacity(STATEMENTS);
         // SQLite's own `lower` knows ASCII alone.
         conn.create_scalar_function("fold", 1, FOLD_FLAGS, |call| {
-            Ok(call.get::<Option<String>>(0)?.map(|text| text.to_lowercase()))
+            Ok(call.get::<Option<String>>(0)?.as_deref().map(fold))
         })?;
         // SQLite opens lazily: the first read is what looks at the header and the schema.
         conn.query_row("select count(*) from sqlite_schema", [], |_| Ok(()))?;
@@ -116,6 +116,11 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Connection> {
         ))),
         Err(error) => Err(said(error, format!("cannot open the database {}", path.display()))),
     }
+}
+
+/// What texts are compared by where case does not count. In upper case the forms of one letter are one (σ and ς).
+fn fold(text: &str) -> String {
+    text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 
 /// Makes an empty file of mode 0600 unless there is one. The log takes its mode from it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rusqlite::{ToSql, named_params};
 
 use super::auth::{Admin, Caller, sessions};
-use super::users::{Role, User, UserId};
+use super::users::{self, Role, User, UserId};
 use super::{avatars, letters};
 use crate::clock::Timestamp;
 use crate::db::{Read, Write};
@@ -36,7 +36,10 @@ pub fn add_to_balance(db: &Write, caller: &Caller, amount: i64) -> Result<i64> {
         ":amount": amount, ":now": db.now, ":id": caller.id(), ":max": BALANCE_MAX,
     };
     match db.returning(sql, params, |row| row.get(0)) {
-        Err(rusqlite::Error::QueryReturnedNoRows) => Err(Refusal::BalanceRefused.into()),
+        Err(rusqlite::Error::QueryReturnedNoRows) => {
+            users::own(db, caller)?;
+            Err(Refusal::BalanceRefused.into())
+        }
         balance => Ok(balance?),
     }
 }
@@ -133,14 +136,35 @@ pub struct Order {
     pub descending: bool,
 }
 
+impl Order {
+    /// Where a user stands in it.
+    pub fn place(self, user: &User) -> Place {
+        let value = match self.by {
+            SortBy::Id => user.id.0,
+            SortBy::Balance => user.balance,
+            SortBy::LastActivity => user.last_activity_at.map_or(0, Timestamp::micros),
+        };
+        Place { value, id: user.id.0 }
+    }
+}
+
+/// A place in an order. It stays where it is when the user who stood there moves or goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// What the order is sorted by.
+    pub value: i64,
+    /// The number.
+    pub id: i64,
+}
+
 /// The statement of a list, from fixed fragments.
 fn list_sql(filter: &Filter, order: Order) -> String {
     let key = order.by.key();
     let (sign, direction) = if order.descending { ("<", "desc") } else { (">", "asc") };
     let filters = [
         (filter.id.is_some(), " and id = :filter_id"),
-        (filter.first_name.is_some(), " and instr(fold(first_name), :first_name) > 0"),
-        (filter.last_name.is_some(), " and instr(fold(last_name), :last_name) > 0"),
+        (filter.first_name.is_some(), " and instr(fold(first_name), fold(:first_name)) > 0"),
+        (filter.last_name.is_some(), " and instr(fold(last_name), fold(:last_name)) > 0"),
         (filter.is_blocked == Some(true), " and blocked_at is not null"),
         (filter.is_blocked == Some(false), " and blocked_at is null"),
     ];
@@ -153,37 +177,25 @@ fn list_sql(filter: &Filter, order: Order) -> String {
     )
 }
 
-/// A page of the users that pass the filter, in this order: those after the one with the number `after`, at
-/// most `limit`.
+/// A page of the users that pass the filter, in this order: those after this place, at most `limit`.
 pub fn list(
     db: &Read,
     _: &Admin,
     filter: &Filter,
     order: Order,
-    after: Option<i64>,
+    after: Option<Place>,
     limit: i64,
 ) -> Result<Vec<User>> {
-    let (value, id) = match after {
-        None if order.descending => (i64::MAX, i64::MAX),
-        None => (-1, -1),
-        Some(id) => {
-            let sql = format!("select {} from users where id = :id", order.by.key());
-            let value = db.one(&sql, named_params! { ":id": id }, |row| row.get(0))?;
-            // Purged meanwhile: where he stood is not known any more.
-            let Some(value) = value else { return Ok(Vec::new()) };
-            (value, id)
-        }
-    };
-    let first_name = filter.first_name.as_deref().map(str::to_lowercase);
-    let last_name = filter.last_name.as_deref().map(str::to_lowercase);
+    let end = if order.descending { i64::MAX } else { -1 };
+    let Place { value, id } = after.unwrap_or(Place { value: end, id: end });
     let mut params: Vec<(&str, &dyn ToSql)> = vec![(":value", &value), (":id", &id), (":limit", &limit)];
     if let Some(id) = &filter.id {
         params.push((":filter_id", id));
     }
-    if let Some(name) = &first_name {
+    if let Some(name) = &filter.first_name {
         params.push((":first_name", name));
     }
-    if let Some(name) = &last_name {
+    if let Some(name) = &filter.last_name {
         params.push((":last_name", name));
     }
     db.all(&list_sql(filter, order), params.as_slice(), User::from_row)

@@ -121,18 +121,17 @@ pub fn list(db: &Read, caller: &Caller, skip: i64, limit: i64) -> Result<Vec<Con
 const BY_FULLNAME: &str = concatcp!(
     "select ",
     Contact::COLUMNS,
-    " from contacts where user_id = :user and instr(fold(fullname), :part) > 0 order by id limit 1"
+    " from contacts where user_id = :user and instr(fold(fullname), fold(:part)) > 0 order by id limit 1"
 );
 const BY_EMAIL: &str = concatcp!(
     "select ",
     Contact::COLUMNS,
-    " from contacts where user_id = :user and instr(fold(email), :part) > 0 order by id limit 1"
+    " from contacts where user_id = :user and instr(fold(email), fold(:part)) > 0 order by id limit 1"
 );
 
 /// The first of the caller's contacts whose full name contains `part`, else whose address does; case does not
 /// count. It looks through all of them.
 pub fn find(db: &Read, caller: &Caller, part: &str) -> Result<Contact> {
-    let part = part.to_lowercase();
     for sql in [BY_FULLNAME, BY_EMAIL] {
         let params = named_params! { ":user": caller.id(), ":part": part };
         if let Some(contact) = db.one(sql, params, Contact::from_row)? {

@@ -12,7 +12,7 @@ use super::{letters, meaning};
 use crate::clock::Timestamp;
 use crate::config::Directory;
 use crate::db::{Read, Write};
-use crate::error::{Act, Refusal, Result, UserKey};
+use crate::error::{Act, Error, Refusal, Result, UserKey};
 
 /// A user's number, which some APIs show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -314,6 +314,17 @@ pub fn by_uuid(db: &Read, uuid: Uuid) -> Result<User> {
         .ok_or(Refusal::UserNotFound(UserKey::Uuid(uuid)).into())
 }
 
+/// The caller himself.
+///
+/// # Errors
+/// `TokenInvalid` when he was deleted since he was asked who he is.
+pub fn own(db: &Read, caller: &Caller) -> Result<User> {
+    by_uuid(db, caller.uuid()).map_err(|error| match error {
+        Error::Refusal(Refusal::UserNotFound(_)) => Refusal::TokenInvalid.into(),
+        other => other,
+    })
+}
+
 /// The user with this address, without regard to case.
 pub fn by_email(db: &Read, email: &str) -> Result<User> {
     let sql = concatcp!("select ", User::COLUMNS, " from users where email = :email and deleted_at is null");
@@ -502,14 +513,15 @@ pub fn set_blocked(db: &Write, admin: &Admin, user: &User, blocked: bool) -> Res
         refuse_last_admin(db, user)?;
     }
     let sql = concatcp!(
-        "update users set blocked_at = :blocked_at, epoch = epoch + :ends_tokens, updated_at = :now
+        "update users set
+           blocked_at = iif(:blocked, coalesce(blocked_at, :now), null),
+           epoch = epoch + :blocked,
+           updated_at = :now
          where id = :id
          returning ",
         User::COLUMNS
     );
-    let params = named_params! {
-        ":blocked_at": blocked.then_some(db.now), ":ends_tokens": blocked, ":now": db.now, ":id": user.id,
-    };
+    let params = named_params! { ":blocked": blocked, ":now": db.now, ":id": user.id };
     let changed = db.returning(sql, params, User::from_row)?;
     sessions::forget(db, user.uuid);
     tracing::info!(user.id = user.id.0, blocked, "block changed");

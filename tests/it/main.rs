@@ -11,6 +11,7 @@ mod contactbook;
 mod contract;
 mod crash;
 mod house;
+mod identity;
 mod letters;
 mod mail;
 mod migrations;

@@ -189,6 +189,41 @@ fn users_that_were_there_before_are_in_the_total() {
 }
 
 #[test]
+fn sessions_that_were_there_before_accounts_keep_no_refresh_token_and_outlive_the_way_back() {
+    let file = file();
+    file.up(Some(8));
+    file.insert_users(1..=3);
+    let conn = connect(&file.path);
+    let session = "insert into sessions (id, user_id, refresh_seq, refreshed_at, created_at, expires_at)
+                   values (randomblob(16), 1, 7, 1, 1, 9)";
+    conn.execute(session, []).unwrap();
+    conn.execute("update users set deleted_at = id, last_activity_at = 5 where id > 1", []).unwrap();
+    assert_eq!(file.up(Some(1)).schema, 9);
+    let keeps = |conn: &Connection| {
+        conn.query_row("select keeps_refresh from sessions", [], |row| row.get::<_, i64>(0))
+    };
+    assert_eq!(keeps(&conn).unwrap(), 0);
+    conn.execute("update sessions set keeps_refresh = 1", []).unwrap();
+    assert!(conn.execute("update sessions set keeps_refresh = 2", []).is_err());
+    assert!(conn.execute("update sessions set keeps_refresh = null", []).is_err());
+    // The addresses of those who were deleted are in the new indexes, those of the others are not.
+    let deleted =
+        "select group_concat(email) from users indexed by users_deleted_email where deleted_at is not null";
+    let balances = "select group_concat(id) from users indexed by users_balance where deleted_at is null";
+    let text = |sql| conn.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
+    assert_eq!(text(deleted), "user2@example.com,user3@example.com");
+    assert_eq!(text(balances), "1");
+    conn.execute("update users set deleted_at = null where id = 3", []).unwrap();
+    assert_eq!((text(deleted), text(balances)), ("user2@example.com".into(), "1,3".into()));
+    migrate::down(&file.path, &file.clock, 1).unwrap();
+    let left = "select refresh_seq from sessions";
+    assert_eq!(conn.query_row(left, [], |row| row.get::<_, i64>(0)).unwrap(), 7);
+    assert!(keeps(&conn).is_err());
+    file.up(None);
+    assert_eq!(keeps(&conn).unwrap(), 0);
+}
+
+#[test]
 fn items_and_todos_are_held_by_their_rules_and_go_with_their_owner() {
     let file = peopled(2);
     let conn = connect(&file.path);

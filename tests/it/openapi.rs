@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use reqwest::Method;
 use salvo::Router;
 use salvo::routing::FilterInfo;
+use satchel::domain::users::Role;
 use serde_json::{Map, Value, json};
 
 use crate::house::{Answer, House, PASSWORD, answer, book, document, operation, registration};
@@ -174,16 +175,7 @@ fn every_group_of_the_page_has_tags_that_have_operations() {
 async fn real_answers_have_the_form_that_the_document_gives_them() {
     let house = House::new().await;
     let told = async |method: &str, path: &str, token: Option<&str>, body: Option<Value>| -> Answer {
-        let mut request = house.request(method, path);
-        if let Some(token) = token {
-            request = request.bearer_auth(token);
-        }
-        if let Some(body) = &body {
-            request = request.json(body);
-        }
-        let answer = answer(request).await;
-        matches_document(method, path, &answer);
-        answer
+        told(&house, method, path, token, body).await
     };
 
     let api = "/api/v1.0";
@@ -224,6 +216,77 @@ async fn real_answers_have_the_form_that_the_document_gives_them() {
     told("POST", &format!("{api}/auth/logout"), token, None).await;
     told("GET", "/health", None, None).await;
     told("GET", "/.well-known/jwks.json", None, None).await;
+}
+
+/// The way of an account of identity, and of the administrator who looks after it.
+#[tokio::test]
+async fn real_answers_of_identity_have_the_form_that_the_document_gives_them() {
+    let house = House::new().await;
+    let admin = house.guest_as("root", Role::Admin).await;
+    let admin = Some(&*admin.access);
+    let given = json!({ "email": "ada@example.com", "password": PASSWORD });
+    for _ in 0..2 {
+        told(&house, "POST", "/auth/register", None, Some(given.clone())).await;
+    }
+    let mut tokens = Vec::new();
+    for password in [PASSWORD, PASSWORD, "wrong"] {
+        let form = [("username", "ada@example.com"), ("password", password)];
+        let signed_in = answer(house.request("POST", "/auth/login").form(&form)).await;
+        matches_document("POST", "/auth/login", &signed_in);
+        tokens.push(signed_in.body);
+    }
+    for token in [json!(tokens[0]["refresh_token"]), json!(tokens[0]["access_token"]), json!(null)] {
+        told(&house, "POST", "/auth/refresh", None, Some(json!({ "refresh_token": token }))).await;
+    }
+    let ada = tokens[0]["access_token"].as_str();
+    house.register("ben").await;
+    let names = json!({ "first_name": "Ada", "last_name": "Lovelace" });
+    for (method, path, body) in [
+        ("GET", "/auth/me", None),
+        ("GET", "/users/me", None),
+        ("GET", "/users/profile", None),
+        ("PUT", "/users/balance", Some(json!({ "amount": 1 }))),
+        ("PUT", "/users/profile", Some(json!({ "first_name": null, "last_name": "x" }))),
+        ("PUT", "/users/profile", Some(json!({ "first_name": "x" }))),
+        ("PUT", "/users/profile", Some(names)),
+        ("GET", "/users/profile", None),
+        ("PUT", "/users/balance", Some(json!({ "amount": 1 }))),
+        ("PUT", "/users/balance", Some(json!({ "amount": "much" }))),
+        ("GET", "/users/balance", None),
+        ("GET", "/users/?sort_by=balance&limit=1", None),
+        ("GET", "/users/?sort_by=name", None),
+        ("GET", "/admin/check", None),
+        ("POST", "/admin/block/3", None),
+        ("POST", "/admin/block/1", None),
+        ("POST", "/admin/block/999", None),
+        ("POST", "/admin/unblock/x", None),
+        ("POST", "/admin/unblock/3", None),
+        ("DELETE", "/users/me", None),
+        ("GET", "/users/deleted", None),
+        ("POST", "/auth/logout", None),
+    ] {
+        for token in [None, ada, admin] {
+            told(&house, method, path, token, body.clone()).await;
+        }
+    }
+    for (old, new) in [("wrong", "quite another battery staple"), (PASSWORD, "x"), (PASSWORD, PASSWORD)] {
+        let body = json!({ "email": "ada@example.com", "old_password": old, "new_password": new });
+        told(&house, "POST", "/auth/change-password", None, Some(body)).await;
+    }
+}
+
+/// Sends a request and holds the body of the answer against the document.
+async fn told(house: &House, method: &str, path: &str, token: Option<&str>, body: Option<Value>) -> Answer {
+    let mut request = house.request(method, path);
+    if let Some(token) = token {
+        request = request.bearer_auth(token);
+    }
+    if let Some(body) = &body {
+        request = request.json(body);
+    }
+    let answer = answer(request).await;
+    matches_document(method, path, &answer);
+    answer
 }
 
 fn matches_document(method: &str, path: &str, answer: &Answer) {

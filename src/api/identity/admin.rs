@@ -5,21 +5,25 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use salvo::Writer;
 use salvo::oapi::{Components, RefOr, Schema, ToSchema, endpoint};
 use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 
 use super::users::UserOut;
 use super::{RoleOut, TAG_ADMIN, TAG_USERS, moment};
-use crate::api::common::page;
+use crate::api::common::{page, page_by};
 use crate::app::App;
 use crate::db::Write;
-use crate::domain::accounts::{self, Filter, Order, SortBy};
+use crate::domain::accounts::{self, Filter, Order, Place, SortBy};
 use crate::domain::auth::{Admin, Caller};
 use crate::domain::users::{self, User};
 use crate::http::answer::{Done, Failure, Message, Page};
 use crate::http::input::{Fields, Input, Path, Query, Valid};
 use crate::http::rules::{Cursor, Flag, Rule, integer, one_of, text};
+use crate::http::validate::Broken;
 
 /// A user as administrators see one in the list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -140,9 +144,42 @@ struct WholeQuery {
 
 impl Input for WholeQuery {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let limit = fields.or("limit", integer(1, 1000, 20).about("Most entries of the page."), 1000);
+        let limit = whole_limit(fields);
         let cursor = fields.optional("cursor", Cursor);
         Some(Self { limit: limit?, cursor: cursor? })
+    }
+}
+
+fn whole_limit(fields: &mut Fields<'_>) -> Option<i64> {
+    fields.or("limit", integer(1, 1000, 20).about("Most entries of the page."), 1000)
+}
+
+/// The place in the list of users to go on from, opaque to clients. It holds what the list is sorted by: that of
+/// the user who stood there may change before the next page is asked for.
+struct PlaceCursor;
+
+impl PlaceCursor {
+    fn after(place: Place) -> String {
+        URL_SAFE_NO_PAD.encode([place.value.to_be_bytes(), place.id.to_be_bytes()].concat())
+    }
+}
+
+impl Rule for PlaceCursor {
+    type Out = Place;
+
+    fn check(&self, value: &Value) -> Result<Place, Broken> {
+        let bytes = URL_SAFE_NO_PAD.decode(value.as_str().unwrap_or_default()).unwrap_or_default();
+        let place = bytes.split_first_chunk().and_then(|(value, id)| {
+            let id = i64::from_be_bytes(id.try_into().ok()?);
+            Some(Place { value: i64::from_be_bytes(*value), id })
+        });
+        place.ok_or_else(|| Broken::rule("Cursor must come from the Link header of a page"))
+    }
+
+    fn schema(&self) -> Value {
+        let mut schema = Cursor.schema();
+        schema["examples"] = json!([Self::after(Place { value: 500, id: 100 })]);
+        schema
     }
 }
 
@@ -155,7 +192,8 @@ const SORT_ORDER: [(&str, bool); 2] = [("asc", false), ("desc", true)];
 struct UserQuery {
     filter: Filter,
     order: Order,
-    part: WholeQuery,
+    limit: i64,
+    after: Option<Place>,
 }
 
 impl Input for UserQuery {
@@ -167,11 +205,12 @@ impl Input for UserQuery {
         let is_blocked = fields.optional("is_blocked", Flag);
         let by = fields.optional("sort_by", one_of(&SORT_BY));
         let descending = fields.optional("sort_order", one_of(&SORT_ORDER));
-        let part = WholeQuery::read(fields);
+        let limit = whole_limit(fields);
+        let after = fields.optional("cursor", PlaceCursor);
         let filter =
             Filter { id: id?, first_name: first_name?, last_name: last_name?, is_blocked: is_blocked? };
         let order = Order { by: by?.unwrap_or(SortBy::Id), descending: descending?.unwrap_or(false) };
-        Some(Self { filter, order, part: part? })
+        Some(Self { filter, order, limit: limit?, after: after? })
     }
 }
 
@@ -208,12 +247,10 @@ pub async fn find_users(
     input: Valid<Query<UserQuery>>,
     admin: Admin,
 ) -> Result<Page<FoundUsers>, Failure> {
-    let Query(UserQuery { filter, order, part }) = input.0;
-    let found = app
-        .db
-        .scan(move |db| accounts::list(db, &admin, &filter, order, part.cursor, part.limit + 1))
-        .await?;
-    let Page { items, next } = page(found, part.limit, |user| user.id.0, ListedUser::from);
+    let Query(UserQuery { filter, order, limit, after }) = input.0;
+    let found = app.db.scan(move |db| accounts::list(db, &admin, &filter, order, after, limit + 1)).await?;
+    let cursor = |last: &User| PlaceCursor::after(order.place(last));
+    let Page { items, next } = page_by(found, limit, cursor, ListedUser::from);
     Ok(Page { items: FoundUsers { users: ListedUsers(items) }, next })
 }
 
@@ -239,7 +276,7 @@ pub async fn list_deleted_users(
 /// See whether one is an administrator
 #[endpoint(operation_id = "check_admin", tags(TAG_ADMIN))]
 pub async fn check_admin(app: App, caller: Caller, _admin: Admin) -> Result<Done<Message>, Failure> {
-    let user = app.db.read(|db| users::by_uuid(db, caller.uuid()))?;
+    let user = app.db.read(|db| users::own(db, &caller))?;
     Ok(Done(welcome(&user.email)))
 }
 

@@ -11,6 +11,7 @@ use crate::domain::auth::passwords::{Password, Weakness};
 use crate::domain::auth::{Caller, SignIn, sessions};
 use crate::domain::emails::Email;
 use crate::domain::users::{Login, NewUser};
+use crate::error::{Error, Refusal};
 use crate::http::answer::{Done, Failure, Message};
 use crate::http::extract::Address;
 use crate::http::forms::Form;
@@ -105,8 +106,19 @@ pub async fn sign_in(
 pub async fn renew_tokens(app: App, input: Valid<Json<Refresh>>) -> Result<Done<TokenPair>, Failure> {
     let Json(given) = input.0;
     let lifetimes = app.config.identity.lifetimes();
-    let tokens = app.auth.refresh(&app.db, &given.refresh_token, lifetimes).await?;
+    let tokens =
+        app.auth.refresh(&app.db, &given.refresh_token, lifetimes).await.map_err(shut_out_is_revoked)?;
     Ok(Done(tokens.into()))
+}
+
+/// Why a user is shut out he is told when he signs in: here his token is dead like any other.
+fn shut_out_is_revoked(error: Error) -> Error {
+    match error {
+        Error::Refusal(Refusal::UserInactive | Refusal::UserBlocked | Refusal::EmailUnconfirmed) => {
+            Refusal::RefreshRevoked.into()
+        }
+        other => other,
+    }
 }
 
 /// Sign out

@@ -93,13 +93,7 @@ fn refusals(operation: &str) -> Vec<Refusal> {
     match operation {
         "register_email" => vec![Refusal::EmailTaken(Act::Create, super::EXAMPLE_EMAIL.into())],
         "sign_in" => super::example_sign_in_refusals(),
-        "renew_tokens" => vec![
-            Refusal::RefreshWrongKind,
-            Refusal::RefreshInvalid,
-            Refusal::UserInactive,
-            Refusal::UserBlocked,
-            Refusal::EmailUnconfirmed,
-        ],
+        "renew_tokens" => vec![Refusal::RefreshWrongKind, Refusal::RefreshInvalid],
         "replace_password" => {
             let mut refusals = super::example_sign_in_refusals();
             refusals[0] = Refusal::WrongPassword;

@@ -111,14 +111,14 @@ struct NewBalance {
 /// Names that were never given are null.
 #[endpoint(operation_id = "get_own_details", tags(TAG_USERS))]
 pub async fn get_own_details(app: App, caller: Caller) -> Result<Done<UserOut>, Failure> {
-    let user = app.db.read(|db| users::by_uuid(db, caller.uuid()))?;
+    let user = app.db.read(|db| users::own(db, &caller))?;
     Ok(Done(user.into()))
 }
 
 /// Get one's own profile, once it has both names
 #[endpoint(operation_id = "get_own_profile", tags(TAG_USERS))]
 pub async fn get_own_profile(app: App, caller: Caller) -> Result<Done<UserOut>, Failure> {
-    let user = app.db.read(|db| users::by_uuid(db, caller.uuid()))?;
+    let user = app.db.read(|db| users::own(db, &caller))?;
     if !is_complete(&user) {
         return Err(Refusal::ProfileIncomplete.into());
     }
@@ -138,14 +138,14 @@ pub async fn replace_own_profile(
         return Err(Refusal::ProfileRefused.into());
     };
     let patch = Patch { first_name: Some(first_name), last_name: Some(last_name), ..Patch::default() };
-    let change = move |db: &Write| users::update(db, &caller, &users::by_uuid(db, caller.uuid())?, &patch);
+    let change = move |db: &Write| users::update(db, &caller, &users::own(db, &caller)?, &patch);
     Ok(Done(app.db.write(change).await?.into()))
 }
 
 /// Get one's own balance
 #[endpoint(operation_id = "get_own_balance", tags(TAG_USERS))]
 pub async fn get_own_balance(app: App, caller: Caller) -> Result<Done<Balance>, Failure> {
-    let user = app.db.read(|db| users::by_uuid(db, caller.uuid()))?;
+    let user = app.db.read(|db| users::own(db, &caller))?;
     Ok(Done(Balance { balance: user.balance }))
 }
 

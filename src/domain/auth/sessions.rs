@@ -34,7 +34,7 @@ pub struct Session {
     pub epoch: i64,
     /// The number of the living refresh token.
     pub refresh_seq: i64,
-    /// When that one was made.
+    /// From when its text counts: since it lives, or anew where it is kept.
     pub refreshed_at: Timestamp,
 }
 
@@ -134,7 +134,9 @@ pub fn rotate(
         Session { id: claims.sid, user_uuid: user.uuid, epoch: user.epoch, refresh_seq: seq, refreshed_at };
     if claims.jti == session.refresh_jti() {
         let next = if keeps && lifetimes.keeps_refresh { seq } else { seq + 1 };
-        let sql = "update sessions set refresh_seq = :next, refreshed_at = :now, expires_at = :expires
+        // Where nothing is spent, the grace of the token before that one does not begin anew.
+        let sql = "update sessions set refresh_seq = :next, expires_at = :expires,
+                     refreshed_at = iif(refresh_seq = :next, refreshed_at, :now)
                    where id = :id and refresh_seq = :seq";
         let expires = db.now.plus(lifetimes.session());
         let params = named_params! {

@@ -27,6 +27,11 @@ impl Operation {
         self.id.starts_with("admin_")
     }
 
+    /// Whether it is for administrators and to everybody else not there.
+    fn is_hidden(&self) -> bool {
+        self.path.starts_with("/admin/") || ["/users", "/users/", "/users/deleted"].contains(&self.path)
+    }
+
     /// The address with these in the place of its parameters.
     fn at(&self, whose: &Things) -> String {
         let mut path = self.path.replace("{email}", "ada@example.com");
@@ -162,7 +167,7 @@ fn example(body: &Value) -> Value {
     document()["components"]["schemas"][name]["examples"][0].clone()
 }
 
-const NOBODY: &str = "019a9d5e-6c1f-7c3b-8a54-3f0c1f4e2d10";
+pub(super) const NOBODY: &str = "019a9d5e-6c1f-7c3b-8a54-3f0c1f4e2d10";
 
 #[test]
 fn what_strangers_may_do_is_on_this_list_and_nothing_else_is() {
@@ -279,12 +284,41 @@ async fn each_operation_for_administrators_refuses_users_and_moderators() {
     assert_eq!(everything(&house), before);
 }
 
+#[tokio::test]
+async fn each_hidden_operation_is_not_there_for_users_and_moderators() {
+    let house = House::new().await;
+    let ada = house.guest("ada").await;
+    let moderator = house.guest_as("moderator", Role::Moderator).await;
+    let admin = house.guest_as("root", Role::Admin).await;
+    house.register("bob").await;
+    let before = everything(&house);
+    let all = operations();
+    let hidden: Vec<_> = all.iter().filter(|operation| operation.is_hidden()).collect();
+    let ids: BTreeSet<_> = hidden.iter().map(|operation| operation.id).collect();
+    let expected =
+        BTreeSet::from(["block_user", "check_admin", "find_users", "list_deleted_users", "unblock_user"]);
+    assert_eq!(ids, expected);
+    for operation in hidden {
+        for number in ["1", "2", "3", "4", "999"] {
+            let path = operation.at(&Things { number: number.to_owned(), ..Things::nobodys() });
+            for guest in [&ada, &moderator] {
+                operation.send(&house, &path, Some(&guest.access)).await.refuses(404, "Not found");
+            }
+        }
+        assert_eq!(everything(&house), before, "{}", operation.id);
+    }
+    for operation in all.iter().filter(|operation| operation.is_hidden()) {
+        let path = operation.at(&Things { number: "4".to_owned(), ..Things::nobodys() });
+        assert_eq!(operation.send(&house, &path, Some(&admin.access)).await.status, 200, "{}", operation.id);
+    }
+}
+
 /// All that could have been changed.
 pub(super) fn everything(house: &House) -> String {
     look_up(
         house,
         "select (select group_concat(concat_ws('|', id, hex(uuid), email, username, first_name, last_name, password_hash, role,
-                  is_active, blocked_at, confirm_required, email_confirmed_at, balance, epoch, created_at, updated_at))
+                  is_active, blocked_at, deleted_at, confirm_required, email_confirmed_at, balance, epoch, created_at, updated_at))
                  from users)
            || coalesce((select group_concat(concat_ws('|', id, hex(uuid), title, author, publisher, publish_date, pages, language,
                   user_id, created_at, updated_at)) from books), '')
@@ -394,7 +428,16 @@ async fn no_answer_shows_a_password_or_its_hash() {
     // Those that end the session come last.
     let mut all = operations();
     all.sort_by_key(|operation| {
-        let ends = ["log_out", "delete_user", "delete_account", "update_user", "change_password"];
+        let ends = [
+            "log_out",
+            "sign_out",
+            "delete_user",
+            "delete_account",
+            "delete_own_user",
+            "update_user",
+            "change_password",
+            "replace_password",
+        ];
         ends.iter().any(|end| operation.id.starts_with(end))
     });
     for operation in all {

@@ -1,12 +1,11 @@
-//! Extras: what a body says that nobody asked it, and what it says twice.
+//! Extras: what a body names besides what it is asked for changes nothing.
 
 use satchel::domain::users::Role;
 use serde_json::{Map, Value, json};
 
+use super::access::NOBODY;
 use super::look_up;
 use crate::house::{House, answer, book, registration};
-
-const NOBODY: &str = "019a9d5e-6c1f-7c3b-8a54-3f0c1f4e2d10";
 
 /// What a body might try to set.
 fn extras() -> Map<String, Value> {
@@ -109,4 +108,30 @@ async fn a_key_said_twice_has_one_meaning() {
         );
     }
     assert_eq!(look_up::<i64>(&house, "select count(*) from users where email like 'victim%'"), 0);
+}
+
+#[tokio::test]
+async fn an_account_of_identity_sets_nothing_that_it_is_not_asked_for() {
+    let house = House::new().await;
+    let mut body = extras();
+    body.insert("email".into(), json!("ada@example.com"));
+    body.insert("password".into(), json!(crate::house::PASSWORD));
+    let registered = house.post("/auth/register", Value::from(body)).await;
+    registered.is(200, json!({ "email": "ada@example.com" }));
+    let now = house.clock.now().micros();
+    let before = guarded(&house, "ada@example.com");
+    assert!(!before.contains("AAAAAAAA") && before.starts_with("1|"), "{before}");
+    assert!(before.contains(&format!("|user|1|0|0|never|never|never|0|{now}|$argon2id$")), "{before}");
+    let uuid = look_up::<uuid::Uuid>(&house, "select uuid from users").to_string();
+    let ada = house.sign_in("ada", uuid).await;
+    let mut names = extras();
+    names.insert("first_name".into(), json!("Ada"));
+    names.insert("last_name".into(), json!("Lovelace"));
+    let mut amount = extras();
+    amount.insert("amount".into(), json!(0));
+    for (path, body) in [("/users/profile", names), ("/users/balance", amount)] {
+        let changed = answer(house.by(&ada, "PUT", path).json(&body)).await;
+        assert_eq!(changed.status, 200, "{}", changed.text);
+        assert_eq!(guarded(&house, "ada@example.com"), before, "{path}");
+    }
 }

@@ -265,6 +265,7 @@ async fn a_body_that_comes_after_the_log_out_does_nothing() {
     for (request, body, is_admin) in [
         ("POST /api/v1.0/books/", book("Emma"), false),
         (update.as_str(), json!({ "title": "Emma" }), false),
+        ("PUT /users/balance", json!({ "amount": 1 }), false),
         (promote.as_str(), json!({ "role": "admin" }), true),
     ] {
         let guest = again(&house, if is_admin { &admin } else { &ada }).await;
@@ -294,5 +295,6 @@ async fn a_body_that_comes_after_the_log_out_does_nothing() {
     }
     assert_eq!(look_up::<i64>(&house, "select count(*) from books where title = 'Dune'"), 1);
     assert_eq!(look_up::<i64>(&house, "select count(*) from books"), 1);
+    assert_eq!(look_up::<i64>(&house, "select sum(balance) from users"), 0);
     assert_eq!(look_up::<String>(&house, "select role from users where username = 'ada'"), "user");
 }
