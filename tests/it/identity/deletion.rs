@@ -7,7 +7,7 @@ use satchel::db::Write;
 use satchel::domain::auth::proofs::Purpose;
 use satchel::domain::emails::Email;
 use satchel::domain::pictures::{MediaType, Picture};
-use satchel::domain::users::{Role, UserId};
+use satchel::domain::users::Role;
 use satchel::domain::{accounts, avatars, letters, users};
 use satchel::error::{Error, Refusal};
 use serde_json::{Value, json};
@@ -394,7 +394,16 @@ async fn letters_links_and_pictures_go_at_once_and_those_of_others_stay() {
     for (user, name) in [(ada.id, "a"), (ben.id, "b")] {
         let picture = Picture { media_type: MediaType::Png, bytes: vec![1] };
         let name = name.repeat(24);
-        app.db.write(move |db| avatars::add(db, UserId(user), &name, &picture)).await.unwrap();
+        let add = move |db: &Write| {
+            let sql =
+                "insert into contacts (user_id, fullname, email, phone_number, birthday, additional, avatar,
+                         created_at, updated_at)
+                       values (?1, 'Grace', '', 1, '1906-12-09', '', '', 1, 1)
+                       returning id";
+            let contact = db.returning(sql, [user], |row| row.get(0))?;
+            avatars::replace(db, contact, &name, &picture)
+        };
+        app.db.write(add).await.unwrap();
     }
     delete(&house, &ada).await;
     assert_eq!(look_up::<i64>(&house, "select count(*) from proofs"), 0);
