@@ -223,7 +223,9 @@ impl Rule for File {
     }
 
     fn schema(&self) -> Value {
-        json!({ "type": "string", "contentMediaType": "application/octet-stream" })
+        json!({
+            "type": "string", "contentMediaType": "application/octet-stream", "examples": ["the bytes of the file"],
+        })
     }
 }
 
