@@ -308,7 +308,7 @@ pub async fn change_password(
 ) -> Result<Done<Message>, Failure> {
     let Json(given) = input.0;
     let unfit = |weakness: Weakness| Failure::at_field("new_password", Broken::password(weakness));
-    let email = app.db.read(|db| users::by_uuid(db, caller.uuid()))?.email;
+    let email = app.db.read(|db| users::own(db, &caller))?.email;
     let proof = SignIn { login: Login::Email(email), password: given.current, address: address.0 };
     app.auth.change_password(&app.db, proof, given.new, unfit).await?;
     Ok(Done(Message::new(PASSWORD_CHANGED)))

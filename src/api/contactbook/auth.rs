@@ -165,7 +165,7 @@ pub async fn request_confirmation(
 ) -> Result<Done<Message>, Failure> {
     let Json(EmailGiven(email)) = input.0;
     if let Some(caller) = who.0.filter(crate::domain::auth::Caller::is_confirmed)
-        && app.db.read(|db| users::by_uuid(db, caller.uuid()))?.email.eq_ignore_ascii_case(email.as_str())
+        && app.db.read(|db| users::own(db, &caller))?.email.eq_ignore_ascii_case(email.as_str())
     {
         return Ok(Done(Message::new(ALREADY_CONFIRMED)));
     }

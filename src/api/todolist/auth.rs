@@ -82,7 +82,7 @@ pub async fn log_in_with_json(
 /// Get one's own account
 #[endpoint(operation_id = "get_own_account", tags(TAG_AUTH))]
 pub async fn get_own_account(app: App, caller: Caller) -> Result<Done<Account>, Failure> {
-    let user = app.db.read(|db| users::by_uuid(db, caller.uuid()))?;
+    let user = app.db.read(|db| users::own(db, &caller))?;
     Ok(Done(Account::whole(user)))
 }
 
