@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 
 pub use constraint::{Broken, broken};
 pub use lock::DirLock;
+pub use open::fold;
 pub use rights::{Read, Write};
 
 use crate::clock::Clock;

@@ -24,6 +24,14 @@ const FOLD_FLAGS: FunctionFlags = FunctionFlags::SQLITE_UTF8
     .union(FunctionFlags::SQLITE_DETERMINISTIC)
     .union(FunctionFlags::SQLITE_INNOCUOUS);
 
+/// The text without regard to case, as the SQL function `fold` has it. Letter by letter, unlike
+/// [`str::to_lowercase`], which writes a sigma at the end of a word otherwise: a part of a text is a part of it
+/// folded, too.
+pub fn fold(text: &str) -> String {
+    let one_sigma = |letter| if letter == 'ς' { 'σ' } else { letter };
+    text.chars().flat_map(char::to_lowercase).map(one_sigma).collect()
+}
+
 /// Up to this many bytes a file is checked whole when it is opened: some milliseconds. Larger ones are checked
 /// by `satchel db verify`, and page by page when they are read.
 const SMALL: u64 = 1 << 20;
@@ -101,7 +109,7 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Connection> {
         conn.set_prepared_statement_cache_capacity(STATEMENTS);
         // SQLite's own `lower` knows ASCII alone.
         conn.create_scalar_function("fold", 1, FOLD_FLAGS, |call| {
-            Ok(call.get::<Option<String>>(0)?.map(|text| text.to_lowercase()))
+            Ok(call.get::<Option<String>>(0)?.map(|text| fold(&text)))
         })?;
         // SQLite opens lazily: the first read is what looks at the header and the schema.
         conn.query_row("select count(*) from sqlite_schema", [], |_| Ok(()))?;

@@ -8,7 +8,7 @@ use super::auth::{Admin, Caller, sessions};
 use super::users::{Role, User, UserId};
 use super::{avatars, letters};
 use crate::clock::Timestamp;
-use crate::db::{Read, Write};
+use crate::db::{self, Read, Write};
 use crate::error::{Refusal, Result};
 
 /// The highest balance: the largest whole number that every JSON reader keeps exactly (RFC 8259 §6).
@@ -174,8 +174,8 @@ pub fn list(
             (value, id)
         }
     };
-    let first_name = filter.first_name.as_deref().map(str::to_lowercase);
-    let last_name = filter.last_name.as_deref().map(str::to_lowercase);
+    let first_name = filter.first_name.as_deref().map(db::fold);
+    let last_name = filter.last_name.as_deref().map(db::fold);
     let mut params: Vec<(&str, &dyn ToSql)> = vec![(":value", &value), (":id", &id), (":limit", &limit)];
     if let Some(id) = &filter.id {
         params.push((":filter_id", id));

@@ -132,7 +132,7 @@ const BY_EMAIL: &str = concatcp!(
 /// The first of the caller's contacts whose full name contains `part`, else whose address does; case does not
 /// count. It looks through all of them.
 pub fn find(db: &Read, caller: &Caller, part: &str) -> Result<Contact> {
-    let part = part.to_lowercase();
+    let part = db::fold(part);
     for sql in [BY_FULLNAME, BY_EMAIL] {
         let params = named_params! { ":user": caller.id(), ":part": part };
         if let Some(contact) = db.one(sql, params, Contact::from_row)? {

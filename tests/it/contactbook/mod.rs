@@ -3,6 +3,7 @@
 mod auth;
 mod contact_fields;
 mod contacts;
+mod search;
 
 use serde_json::json;
 
