@@ -1,6 +1,7 @@
 //! contactbook: the whole table of its contract, route by route.
 
 mod auth;
+mod avatars;
 mod birthdays;
 mod contact_fields;
 mod contacts;
