@@ -260,6 +260,38 @@ async fn of_uploads_at_once_one_picture_is_left_and_it_is_the_one_that_the_conta
 }
 
 #[tokio::test]
+async fn a_contact_that_goes_while_its_picture_is_drawn_leaves_none_behind() {
+    let (house, ada, _) = house_with_contact().await;
+    let large = file(RgbImage::from_pixel(1500, 1500, Rgb(GREEN)), ImageFormat::Png);
+    for n in 0..6 {
+        let going = add(&house, &ada, contact(&format!("Going {n}"))).await;
+        let path = path(&going);
+        let delete = send(&house, &ada, "DELETE", &path, Value::Null);
+        let (uploaded, deleted) = tokio::join!(upload(&house, &ada, &going, large.clone()), delete);
+        assert_eq!(deleted.status, 200, "{}", deleted.text);
+        if uploaded.status != 200 {
+            uploaded.refuses(404, "Contact was not found");
+        }
+        assert_eq!(kept(&house), 0);
+    }
+}
+
+#[tokio::test]
+async fn of_several_files_in_a_form_the_first_counts_and_a_field_of_that_name_is_one() {
+    let (house, ada, grace) = house_with_contact().await;
+    let path = format!("{}/avatar", path(&grace));
+    let part = |colour| Part::bytes(plain(colour)).file_name("a.png");
+    let form = Form::new().part("other", part(RED)).part("file", part(BLUE)).part("file", part(GREEN));
+    let taken = send_form(&house, &ada, &path, form).await;
+    let address = taken.body["avatar"].as_str().unwrap();
+    let place = address.strip_prefix(&house.server.app.config.public_url()).unwrap();
+    assert!(shows(&house, place, BLUE).await);
+    let form = Form::new().text("file", "Dear diary").part("file", part(RED));
+    send_form(&house, &ada, &path, form).await.refuses(415, "Unsupported image");
+    assert!(shows(&house, place, BLUE).await);
+}
+
+#[tokio::test]
 async fn more_uploads_than_can_wait_are_told_to_come_again_and_change_nothing() {
     let (house, ada, grace) = house_with_contact().await;
     let large = file(RgbImage::from_pixel(2000, 2000, Rgb(GREEN)), ImageFormat::Png);
