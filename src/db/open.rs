@@ -118,9 +118,14 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Connection> {
     }
 }
 
-/// What texts are compared by where case does not count. In upper case the forms of one letter are one (σ and ς).
+/// What texts are compared by where case does not count. In upper case the forms of one letter are one (σ and ς),
+/// and only what is lower case has all of its upper case (ẞ is ß is SS).
 fn fold(text: &str) -> String {
-    text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
+    text.chars()
+        .flat_map(char::to_lowercase)
+        .flat_map(char::to_uppercase)
+        .flat_map(char::to_lowercase)
+        .collect()
 }
 
 /// Makes an empty file of mode 0600 unless there is one. The log takes its mode from it.

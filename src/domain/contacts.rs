@@ -70,7 +70,18 @@ impl Contact {
             picture: row.get(8)?,
         })
     }
+
+    /// Where it stands in the list of birthdays: by the day of the year, then by its number. It says so itself,
+    /// so that a page goes on from there when the contact has gone.
+    pub fn birthday_place(&self) -> i64 {
+        let digits = self.birthday.bytes().skip(5).filter(u8::is_ascii_digit);
+        let day = digits.fold(0, |day, digit| day * 10 + i64::from(digit - b'0'));
+        day << NUMBER_BITS | self.id.0
+    }
 }
+
+/// Bits of a [`Contact::birthday_place`] that hold the number; the day, four digits, stands before them.
+const NUMBER_BITS: u32 = 48;
 
 /// What a contact says of itself.
 #[derive(Debug)]
@@ -151,7 +162,8 @@ const BIRTHDAYS: &str = concatcp!(
 );
 
 /// The caller's contacts whose birthday comes within `days` days from `today`, but in this year; the next one
-/// first, at most `limit`, those after the contact `after`. February 29th counts as the 28th in common years.
+/// first, at most `limit`, those after the [`Contact::birthday_place`] `after`. February 29th counts as the 28th in
+/// common years.
 pub fn birthdays(
     db: &Read,
     caller: &Caller,
@@ -161,20 +173,21 @@ pub fn birthdays(
     limit: i64,
 ) -> Result<Vec<Contact>> {
     let (first, last) = days_of_year(today, days);
-    let (day, after) = match after {
-        None => (first, 0),
-        Some(id) => {
-            let sql = "select substr(birthday, 6) from contacts where id = :id and user_id = :user";
-            let params = named_params! { ":id": id, ":user": caller.id() };
-            // Deleted meanwhile: where it stood is not known any more.
-            let Some(day) = db.one(sql, params, |row| row.get(0))? else { return Ok(Vec::new()) };
-            (day, id)
-        }
+    let (day, after) = match after.map(day_and_number) {
+        Some((day, id)) if day >= first => (day, id),
+        // The first page, or midnight has passed since the page before.
+        _ => (first, 0),
     };
     let params = named_params! {
         ":user": caller.id(), ":day": day, ":last": last, ":after": after, ":limit": limit,
     };
     db.all(BIRTHDAYS, params, Contact::from_row)
+}
+
+/// The day `MM-DD` and the number that a [`Contact::birthday_place`] is made of.
+fn day_and_number(place: i64) -> (String, i64) {
+    let (day, number) = (place >> NUMBER_BITS, place & ((1 << NUMBER_BITS) - 1));
+    (format!("{:02}-{:02}", day / 100, day % 100), number)
 }
 
 /// The days `MM-DD` that the birthdays lie between, both included.
@@ -266,6 +279,28 @@ mod tests {
     fn a_page_of_the_contacts_and_of_the_birthdays_is_found_by_an_index() {
         for sql in [LIST, BY_FULLNAME, BY_EMAIL, BIRTHDAYS] {
             refuse_scan(sql);
+        }
+    }
+
+    #[test]
+    fn a_place_among_the_birthdays_is_a_day_and_a_number() {
+        for (birthday, number, day) in [
+            ("1992-02-29", 1, "02-29"),
+            ("0001-01-01", (1 << NUMBER_BITS) - 1, "01-01"),
+            ("9999-12-31", 77, "12-31"),
+        ] {
+            let contact = Contact {
+                id: ContactId(number),
+                user_id: UserId(1),
+                fullname: String::new(),
+                email: String::new(),
+                phone_number: 1,
+                birthday: birthday.into(),
+                additional: String::new(),
+                avatar: String::new(),
+                picture: None,
+            };
+            assert_eq!(day_and_number(contact.birthday_place()), (day.into(), number));
         }
     }
 

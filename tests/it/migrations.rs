@@ -1,5 +1,7 @@
 //! Migrations and backups: schemas go up and down without losing data, and a file that is not whole is told in one sentence.
 
+mod rows;
+
 use std::fs::{self, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::ops::RangeInclusive;
@@ -221,63 +223,6 @@ fn sessions_that_were_there_before_accounts_keep_no_refresh_token_and_outlive_th
     assert!(keeps(&conn).is_err());
     file.up(None);
     assert_eq!(keeps(&conn).unwrap(), 0);
-}
-
-#[test]
-fn items_and_todos_are_held_by_their_rules_and_go_with_their_owner() {
-    let file = peopled(2);
-    let conn = connect(&file.path);
-    conn.execute_batch("pragma foreign_keys = on").unwrap();
-    let item = |name: &str, category: &str, price: f64, user: i64| {
-        conn.execute(
-            "insert into items (uuid, name, category, price_usd, in_stock, user_id, created_at, updated_at)
-             values (randomblob(16), ?1, ?2, ?3, 1, ?4, 1, 1)",
-            (name, category, price, user),
-        )
-    };
-    for category in satchel::domain::items::Category::WORDS {
-        item("Tea", category.0, 19.99, 1).unwrap();
-    }
-    assert!(item("", "Pet", 1.0, 1).is_err());
-    assert!(item(&"x".repeat(65), "Pet", 1.0, 1).is_err());
-    assert!(item("Tea", "pet", 1.0, 1).is_err());
-    assert!(item("Tea", "Pet", -0.01, 1).is_err());
-    assert!(item("Tea", "Pet", 1e9 + 1.0, 1).is_err());
-    assert!(item("Tea", "Pet", f64::INFINITY, 1).is_err());
-    assert!(item("Tea", "Pet", 1.0, 9).is_err());
-    let todo = |title: &str, description: Option<&str>, priority: &str, user: i64| {
-        conn.execute(
-            "insert into todos (title, description, priority, user_id, created_at, updated_at)
-             values (?1, ?2, ?3, ?4, 1, 1)",
-            (title, description, priority, user),
-        )
-    };
-    for user in [1, 1, 1, 2] {
-        todo("Read", None, "low", user).unwrap();
-    }
-    assert!(todo("", None, "low", 1).is_err());
-    assert!(todo("Read", Some(&"x".repeat(10_001)), "low", 1).is_err());
-    assert!(todo("Read", None, "urgent", 1).is_err());
-    assert!(todo("Read", None, "low", 9).is_err());
-    let totals = || {
-        let mut statement =
-            conn.prepare("select user_id, open, completed from todo_totals order by 1").unwrap();
-        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
-        rows.collect::<rusqlite::Result<Vec<(i64, i64, i64)>>>().unwrap()
-    };
-    assert_eq!(totals(), [(1, 3, 0), (2, 1, 0)]);
-    conn.execute("update todos set is_completed = 1, title = 'Done' where id in (1, 2)", []).unwrap();
-    assert_eq!(totals(), [(1, 1, 2), (2, 1, 0)]);
-    conn.execute("update todos set user_id = 2 where id = 1", []).unwrap();
-    assert_eq!(totals(), [(1, 1, 1), (2, 1, 1)]);
-    conn.execute("delete from todos where id in (1, 3)", []).unwrap();
-    assert_eq!(totals(), [(1, 0, 1), (2, 1, 0)]);
-    conn.execute("delete from users where id = 1", []).unwrap();
-    assert_eq!(totals(), [(2, 1, 0)]);
-    let left = |table: &str| {
-        conn.query_row(&format!("select count(*) from {table}"), [], |row| row.get::<_, i64>(0)).unwrap()
-    };
-    assert_eq!((left("items"), left("todos"), left("users")), (0, 1, 1));
 }
 
 #[test]

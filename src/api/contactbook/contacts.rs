@@ -229,7 +229,7 @@ pub async fn list_birthdays(
         .db
         .page(limit, move |db| contacts::birthdays(db, &caller.0, today, days, cursor, limit + 1))
         .await?;
-    Ok(page(found, limit, |contact| contact.id.0, |contact| ContactOut::new(contact, &app)))
+    Ok(page(found, limit, Contact::birthday_place, |contact| ContactOut::new(contact, &app)))
 }
 
 /// Find a contact

@@ -1,7 +1,11 @@
 //! contactbook: the whole table of its contract, route by route.
 
 mod auth;
+mod avatars;
+mod birthdays;
+mod contact_fields;
 mod contacts;
+mod search;
 
 use serde_json::json;
 

@@ -72,14 +72,18 @@ impl Operation {
             None => request,
         };
         answer(match &self.body {
-            _ if self.takes_file => {
-                request.multipart(Form::new().part("file", Part::bytes(b"GIF89a".as_slice())))
-            }
+            _ if self.takes_file => request.multipart(picture()),
             Some(body) => request.json(body),
             None => request,
         })
         .await
     }
+}
+
+/// A form with the smallest GIF there is.
+fn picture() -> Form {
+    const GIF: &[u8] = b"GIF89a\x01\0\x01\0\x80\0\0\xFF\xFF\xFF\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
+    Form::new().part("file", Part::bytes(GIF))
 }
 
 /// A user and what is his.
@@ -113,6 +117,9 @@ impl Things {
         let todo = answer(house.by(guest, "POST", "/v1/todos").json(&json!({ "title": "Read" }))).await;
         house.confirm(guest).await;
         let contact = answer(house.by(guest, "POST", "/api/contacts").json(&contact("Grace Hopper"))).await;
+        let avatar = format!("/api/contacts/{}/avatar", contact.body["id"]);
+        let dressed = answer(house.by(guest, "PATCH", &avatar).multipart(picture())).await;
+        assert_eq!(dressed.status, 200, "{}", dressed.text);
         Self {
             user: guest.uuid.clone(),
             number: todo.body["user_id"].to_string(),
@@ -362,15 +369,21 @@ async fn no_operation_on_what_belongs_to_somebody_changes_it_for_somebody_else()
 }
 
 #[tokio::test]
-async fn an_administrator_neither_sees_nor_changes_anybodys_todo() {
+async fn an_administrator_neither_sees_nor_changes_anybodys_todo_or_contact() {
     let house = House::new().await;
     let ada = house.guest("ada").await;
     let hers = Things::of(&house, &ada).await;
     let admin = house.guest_as("root", Role::Admin).await;
+    house.confirm(&admin).await;
     let before = everything(&house);
-    for operation in operations().iter().filter(|operation| operation.path.contains("{todo_id}")) {
-        let refused = operation.send(&house, &operation.at(&hers), Some(&admin.access)).await;
-        assert_eq!(refused.status, 403, "{}: {}", operation.id, refused.text);
+    for (part, status, count) in [("{todo_id}", 403, 3), ("/contacts/{id}", 404, 4)] {
+        let all = operations();
+        let about: Vec<_> = all.iter().filter(|operation| operation.path.contains(part)).collect();
+        assert!(about.len() >= count, "{part}");
+        for operation in about {
+            let refused = operation.send(&house, &operation.at(&hers), Some(&admin.access)).await;
+            assert_eq!(refused.status, status, "{}: {}", operation.id, refused.text);
+        }
     }
     assert_eq!(everything(&house), before);
 }
@@ -417,6 +430,16 @@ async fn ones_own_lists_show_nothing_of_anybody_else() {
             (200, &json!([]), &json!(0)),
             "{query}"
         );
+    }
+    house.confirm(&bob).await;
+    for query in
+        ["", "?user_id=1", "?skip=0&limit=1000&owner=1", "bd?days_range=366&user=1", "bd?cursor=AAAAAAAAAAE"]
+    {
+        answer(house.by(&bob, "GET", &format!("/api/contacts/{query}"))).await.is(200, json!([]));
+    }
+    for part in ["Grace", "grace@example.com", "@", "1"] {
+        let found = answer(house.by(&bob, "GET", &format!("/api/contacts/{part}?user_id=1"))).await;
+        found.refuses(404, "Contact was not found");
     }
 }
 

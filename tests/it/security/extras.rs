@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::access::NOBODY;
 use super::look_up;
-use crate::house::{House, answer, book, registration};
+use crate::house::{House, answer, book, contact, registration, with};
 
 /// What a body might try to set.
 fn extras() -> Map<String, Value> {
@@ -91,6 +91,37 @@ async fn a_book_gets_its_owner_number_and_times_from_the_server() {
         assert_eq!(answer.body["created_at"], json!(crate::house::BEGINNING_NAIVE));
         assert_eq!(answer.body["updated_at"], json!(crate::house::BEGINNING_NAIVE));
     }
+}
+
+#[tokio::test]
+async fn a_contact_gets_its_owner_number_times_and_picture_from_the_server() {
+    let house = House::new().await;
+    let ada = house.guest("ada").await;
+    let ben = house.guest("ben").await;
+    for guest in [&ada, &ben] {
+        house.confirm(guest).await;
+    }
+    answer(house.by(&ada, "POST", "/api/contacts/").json(&contact("Hers"))).await;
+    let guarded = |id: i64| {
+        let sql = format!(
+            "select concat_ws('|', id, user_id, created_at, updated_at) from contacts where id = {id}"
+        );
+        look_up::<String>(&house, &sql)
+    };
+    let mut body = contact("His");
+    body.as_object_mut().unwrap().extend(extras());
+    let named = json!({ "id": 1, "user_id": 1, "owner": 1, "contact_id": 1, "picture": "x", "name": "x", "user": { "id": 1 } });
+    let body = with(body, named);
+    let expected = with(contact("His"), json!({ "id": 2, "user_id": 2 }));
+    answer(house.by(&ben, "POST", "/api/contacts/").json(&body)).await.is(201, expected.clone());
+    let begun = house.clock.now().micros();
+    assert_eq!(guarded(2), format!("2|2|{begun}|{begun}"));
+    house.wait(60);
+    let body = with(body, json!({ "avatar": "https://example.com/else.png" }));
+    answer(house.by(&ben, "PUT", "/api/contacts/2").json(&body)).await.is(200, expected);
+    assert_eq!(guarded(2), format!("2|2|{begun}|{}", house.clock.now().micros()));
+    assert_eq!(guarded(1), format!("1|1|{begun}|{begun}"));
+    assert_eq!(look_up::<i64>(&house, "select count(*) from avatars"), 0);
 }
 
 #[tokio::test]

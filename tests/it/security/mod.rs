@@ -5,6 +5,7 @@ mod extras;
 mod framing;
 mod input;
 mod passwords;
+mod pictures;
 mod privacy;
 mod process;
 mod proofs;
