@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::{Debug, Display};
 
-use salvo::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, LINK, RETRY_AFTER, WWW_AUTHENTICATE};
+use salvo::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, LINK, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use salvo::http::{HeaderMap, StatusCode};
 use salvo::oapi::{Components, Content, EndpointOutRegister, Operation, Response as Described, ToSchema};
 use salvo::{Depot, Request, Response, Writer, async_trait};
@@ -89,10 +89,12 @@ struct Detail<T> {
 }
 
 impl Voice {
-    /// Whether it speaks for this path.
+    /// Whether it speaks for this path. A slash may be doubled, as the routes take it.
     pub fn speaks_for(&self, path: &str) -> bool {
-        self.prefixes.iter().any(|prefix| {
-            path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        let mut prefixes = self.prefixes.iter();
+        prefixes.any(|prefix| {
+            let mut given = segments(path);
+            segments(prefix).all(|wanted| given.next() == Some(wanted))
         })
     }
 
@@ -100,6 +102,10 @@ impl Voice {
     pub fn say(&self, refusal: &Refusal) -> Words {
         (self.words)(refusal).unwrap_or_else(|| default_words(refusal))
     }
+}
+
+fn segments(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|segment| !segment.is_empty())
 }
 
 /// All that is said of a fault.
@@ -196,6 +202,9 @@ impl Writer for Failure {
         let voice = seen.map_or(&HOUSE, |seen| seen.voice(request.uri().path()));
         let request_id = seen.map_or("", |seen| seen.request_id());
         let page = voice.page.filter(|_| wants_html(request.headers()));
+        if voice.page.is_some() {
+            response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
+        }
         let mut say = |status, why: Why<'_>| {
             let no = No { status, why, request_id };
             match page {

@@ -1,7 +1,13 @@
 //! contactbook: the whole table of its contract, route by route.
 
 mod auth;
+mod confirm;
 mod contacts;
+mod limits;
+mod pages;
+mod refresh;
+mod requests;
+mod reset;
 
 use serde_json::json;
 
