@@ -210,7 +210,10 @@ def luminance(colour):
 
 
 def post(house, path, body):
-    return ask("POST", house + path, json.dumps(body).encode(), {"content-type": "application/json"})
+    try:
+        return ask("POST", house + path, json.dumps(body).encode(), {"content-type": "application/json"})
+    except urllib.error.HTTPError as error:
+        raise Failed(f"{path} answers {error.code}: {error.read().decode()}") from error
 
 
 def sign_in(house, password):

@@ -126,7 +126,7 @@ fn default_words(refusal: &Refusal) -> Words {
         Refusal::UserInactive => (StatusCode::BAD_REQUEST, "User account is inactive"),
         Refusal::UserBlocked => (StatusCode::FORBIDDEN, "Your account is blocked."),
         Refusal::UserDeleted => (StatusCode::FORBIDDEN, "Your account has been deleted."),
-        Refusal::EmailUnconfirmed => {
+        Refusal::EmailUnconfirmed | Refusal::TokenOfUnconfirmed => {
             (StatusCode::FORBIDDEN, "Please verify your email address before logging in")
         }
         Refusal::TooManyAttempts(_) => {
@@ -233,6 +233,7 @@ fn add_headers(refusal: &Refusal, status: StatusCode, headers: &mut HeaderMap) {
         Refusal::TokenInvalid
         | Refusal::TokenExpired
         | Refusal::TokenOfInactive
+        | Refusal::TokenOfUnconfirmed
         | Refusal::RefreshInvalid
         | Refusal::RefreshWrongKind
         | Refusal::RefreshRevoked => {

@@ -1,10 +1,11 @@
 //! contactbook, `/api/email/confirm/{email_token}`: a mailed link confirms an address once, and opens every API.
 
+use satchel::domain::users;
 use serde_json::{Value, json};
 
 use super::auth::{NOT_CONFIRMED, block, confirm, contacts, pair, sign_up};
 use super::{log_in, member};
-use crate::house::{Answer, House, PASSWORD, answer, contact, send};
+use crate::house::{Answer, Guest, House, PASSWORD, answer, contact, send};
 
 const PLEASE: &str = "Please verify your email address before logging in";
 
@@ -27,6 +28,11 @@ async fn five_doors(house: &House, email: &str, password: &str) -> [Answer; 5] {
         by_form("/auth/login").await,
         by_form("/api/auth/login").await,
     ]
+}
+
+/// The public id, which contactbook does not show.
+fn uuid_of(house: &House, email: &str) -> String {
+    house.server.app.db.read(|db| users::by_email(db, email)).unwrap().uuid.to_string()
 }
 
 /// What todolist wraps a sentence in.
@@ -86,6 +92,7 @@ async fn contacts_are_shut_to_a_token_of_an_unconfirmed_user_until_he_confirms()
     for (method, path, body) in &routes {
         let refused = send(&house, &ada, method, path, body.clone()).await;
         refused.refuses(401, NOT_CONFIRMED);
+        assert_eq!(refused.header("www-authenticate"), "Bearer error=\"invalid_token\"");
         // Before the body, which is none at all.
         if !body.is_null() {
             send(&house, &ada, method, path, json!({})).await.refuses(401, NOT_CONFIRMED);
@@ -98,6 +105,46 @@ async fn contacts_are_shut_to_a_token_of_an_unconfirmed_user_until_he_confirms()
     confirm(&house, house.letter().await.token()).await.is(200, confirmed());
     send(&house, &ada, "GET", "/api/contacts/", json!(null)).await.is(200, json!([]));
     assert_eq!(send(&house, &ada, "POST", "/api/contacts/", contact("Grace Hopper")).await.status, 201);
+}
+
+#[tokio::test]
+async fn another_address_must_be_confirmed_anew() {
+    let house = House::new().await;
+    let elsewhere = house.guest("ben").await;
+    house.confirm(&elsewhere).await;
+    let ada = member(&house, "ada").await;
+    let ada = Guest { uuid: uuid_of(&house, &ada.email), ..ada };
+    for (guest, contacts_say) in [(&ada, "Wrong credentials"), (&elsewhere, NOT_CONFIRMED)] {
+        let email = format!("new-{}", guest.email);
+        contacts(&house, &guest.access).await.is(200, json!([]));
+        let path = format!("/api/v1.0/users/{}", guest.uuid);
+        let changed = send(&house, guest, "PATCH", &path, json!({ "email": email })).await;
+        assert_eq!(changed.status, 200, "{}", changed.text);
+        contacts(&house, &guest.access).await.refuses(401, contacts_say);
+        house.post("/api/auth/request_email", json!({ "email": email })).await;
+        let letter = house.letter().await;
+        assert_eq!(letter.to, email);
+        confirm(&house, letter.token()).await.is(200, confirmed());
+        contacts(&house, &guest.access).await.is(200, json!([]));
+    }
+}
+
+#[tokio::test]
+async fn who_must_confirm_another_address_enters_by_none_of_five_doors() {
+    let house = House::new().await;
+    let ada = member(&house, "ada").await;
+    let path = format!("/api/v1.0/users/{}", uuid_of(&house, &ada.email));
+    send(&house, &ada, "PATCH", &path, json!({ "email": "new@example.com" })).await;
+    for refused in five_doors(&house, "new@example.com", PASSWORD).await {
+        assert!(matches!(refused.status, 401 | 403), "{}", refused.text);
+    }
+    let refreshed = answer(house.request("GET", "/api/auth/refresh_token").bearer_auth(&ada.refresh)).await;
+    refreshed.refuses(401, NOT_CONFIRMED);
+    house.post("/api/auth/request_email", json!({ "email": "new@example.com" })).await;
+    confirm(&house, house.letter().await.token()).await.is(200, confirmed());
+    for entered in five_doors(&house, "new@example.com", PASSWORD).await {
+        assert_eq!(entered.status, 200, "{}", entered.text);
+    }
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod confirm;
 mod contacts;
 mod limits;
 mod pages;
+mod privacy;
 mod refresh;
 mod requests;
 mod reset;
