@@ -438,3 +438,21 @@ pub fn allow(response: &mut Response, methods: &str) {
         response.headers_mut().insert(ALLOW, methods);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_voice_speaks_for_its_paths_however_many_slashes_they_have_and_for_no_other() {
+        let voice = Voice { prefixes: &["/api/auth", "/v1"], ..HOUSE };
+        for path in ["/api/auth", "/api/auth/", "/api/auth/x", "//api/auth", "/api//auth/x", "/v1", "//v1//x"]
+        {
+            assert!(voice.speaks_for(path), "{path}");
+        }
+        for path in ["/", "", "/api", "/api/authx", "/api/x/auth", "/v10", "/x/v1", "/v/1"] {
+            assert!(!voice.speaks_for(path), "{path}");
+            assert!(HOUSE.speaks_for(path), "{path}");
+        }
+    }
+}

@@ -8,7 +8,7 @@ use satchel::domain::users::{self, Patch};
 use serde_json::{Value, json};
 
 use super::{log_in, member};
-use crate::house::{Answer, BEGINNING_NAIVE, Guest, House, PASSWORD, answer, send, with};
+use crate::house::{Answer, BEGINNING_NAIVE, House, PASSWORD, answer, send, with};
 
 pub const SIGN_UP: &str = "/api/auth/signup";
 const LOG_IN: &str = "/api/auth/login";
@@ -58,6 +58,11 @@ pub async fn block(house: &House, email: &str) {
         users::set_blocked(db, &Admin::operator(), &users::by_email(db, &email)?, true).map(|_| ())
     };
     house.server.app.db.write(block).await.unwrap();
+}
+
+/// The public id, which contactbook does not show.
+pub fn uuid_of(house: &House, email: &str) -> String {
+    house.server.app.db.read(|db| users::by_email(db, email)).unwrap().uuid.to_string()
 }
 
 #[tokio::test]
@@ -295,12 +300,11 @@ pub fn told(answer: &Answer) -> Vec<(String, String)> {
 #[tokio::test]
 async fn log_in_tells_the_state_after_the_right_password_alone() {
     let house = House::new().await;
-    let id = |guest: &Guest| guest.uuid.clone();
     let blocked = member(&house, "blocked").await;
     block(&house, &blocked.email).await;
     let idle = member(&house, "idle").await;
-    let uuid = house.server.app.db.read(|db| users::by_id(db, id(&idle).parse().unwrap())).unwrap().uuid;
-    house.change(&uuid.to_string(), Patch { is_active: Some(false), ..Patch::default() }).await;
+    let inactive = Patch { is_active: Some(false), ..Patch::default() };
+    house.change(&uuid_of(&house, &idle.email), inactive).await;
     let gone = member(&house, "gone").await;
     assert_eq!(send(&house, &gone, "DELETE", "/users/me", json!(null)).await.status, 200);
     sign_up(&house, "unconfirmed").await;

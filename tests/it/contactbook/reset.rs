@@ -214,14 +214,14 @@ async fn a_weak_password_is_refused_by_the_same_rules_as_at_the_sign_up() {
         let by_form = answer(house.request("POST", &link).form(&[("new_password", weak)])).await;
         by_form.invalid(&[(kind, at.clone(), msg)]);
     }
-    let missing = ("missing", at.clone(), "Field required");
-    house.post(&link, json!({})).await.invalid(&[missing.clone()]);
-    house.post(&link, json!({ "password": NEW })).await.invalid(&[missing.clone()]);
-    answer(house.request("POST", &link).form(&[("new_password", "")])).await.invalid(&[missing]);
+    let missing = [("missing", at.clone(), "Field required")];
+    house.post(&link, json!({})).await.invalid(&missing);
+    house.post(&link, json!({ "password": NEW })).await.invalid(&missing);
+    answer(house.request("POST", &link).form(&[("new_password", "")])).await.invalid(&missing);
     answer(house.request("POST", &link)).await.invalid(&[("missing", json!(["body"]), "Field required")]);
-    let no_text = ("string_type", at, "Input should be a valid string");
-    house.post(&link, json!({ "new_password": null })).await.invalid(&[no_text.clone()]);
-    house.post(&link, json!({ "new_password": 12_345_678 })).await.invalid(&[no_text]);
+    let no_text = [("string_type", at, "Input should be a valid string")];
+    house.post(&link, json!({ "new_password": null })).await.invalid(&no_text);
+    house.post(&link, json!({ "new_password": 12_345_678 })).await.invalid(&no_text);
     set(&house, &link, NEW).await.is(200, updated());
 }
 
