@@ -42,7 +42,7 @@ impl<E: Into<Error>> From<E> for Failure {
 /// How one API says no: the paths it speaks for, its own sentences, and what it wraps them in.
 #[derive(Clone, Copy, Debug)]
 pub struct Voice {
-    /// The paths under which it speaks, without a trailing slash.
+    /// The paths under which it speaks, without a trailing slash; `*` stands for any one segment.
     pub prefixes: &'static [&'static str],
     /// Its own status and sentence for a refusal; `None` where the default will do.
     pub words: fn(&Refusal) -> Option<Words>,
@@ -94,7 +94,7 @@ impl Voice {
         let mut prefixes = self.prefixes.iter();
         prefixes.any(|prefix| {
             let mut given = segments(path);
-            segments(prefix).all(|wanted| given.next() == Some(wanted))
+            segments(prefix).all(|wanted| given.next().is_some_and(|given| wanted == "*" || wanted == given))
         })
     }
 
@@ -445,12 +445,33 @@ mod tests {
 
     #[test]
     fn a_voice_speaks_for_its_paths_however_many_slashes_they_have_and_for_no_other() {
-        let voice = Voice { prefixes: &["/api/auth", "/v1"], ..HOUSE };
-        for path in ["/api/auth", "/api/auth/", "/api/auth/x", "//api/auth", "/api//auth/x", "/v1", "//v1//x"]
-        {
+        let voice = Voice { prefixes: &["/api/auth", "/v1", "/of/*/x"], ..HOUSE };
+        for path in [
+            "/api/auth",
+            "/api/auth/",
+            "/api/auth/x",
+            "//api/auth",
+            "/api//auth/x",
+            "/v1",
+            "//v1//x",
+            "/of/any/x",
+            "/of/any/x/more",
+        ] {
             assert!(voice.speaks_for(path), "{path}");
         }
-        for path in ["/", "", "/api", "/api/authx", "/api/x/auth", "/v10", "/x/v1", "/v/1"] {
+        for path in [
+            "/",
+            "",
+            "/api",
+            "/api/authx",
+            "/api/x/auth",
+            "/v10",
+            "/x/v1",
+            "/v/1",
+            "/of/x",
+            "/of//x",
+            "/of/any",
+        ] {
             assert!(!voice.speaks_for(path), "{path}");
             assert!(HOUSE.speaks_for(path), "{path}");
         }

@@ -27,7 +27,7 @@ pub static API: Api = Api {
     ],
     voices: &[
         Voice {
-            prefixes: &["/api/email", "/api/auth/reset_pwd"],
+            prefixes: &["/api/email", "/api/auth/reset_pwd/*"],
             words,
             envelope,
             page: Some(pages::refused),

@@ -238,6 +238,16 @@ async fn a_limit_and_a_wrong_method_are_told_on_a_page_too() {
 }
 
 #[tokio::test]
+async fn who_asks_for_a_letter_gets_json_even_in_a_browser() {
+    let house =
+        House::with(|config| config.contactbook.limits.request_reset = "1/minute".parse().unwrap()).await;
+    let ask = async |body| answer(house.request("POST", RESET).header("accept", BROWSER).json(&body)).await;
+    ask(json!({})).await.invalid(&[("missing", json!(["body", "email"]), "Field required")]);
+    let refused = ask(json!({ "email": "ada@example.com" })).await;
+    refused.is(429, json!({ "error": "Rate limit exceeded: 1 per 1 minute" }));
+}
+
+#[tokio::test]
 async fn no_other_route_answers_a_browser_with_a_page() {
     let house = House::new().await;
     for path in
