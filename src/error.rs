@@ -52,6 +52,8 @@ pub enum Refusal {
     TokenExpired,
     /// An access token came, and an administrator, or he himself, deactivated the user.
     TokenOfInactive,
+    /// An access token came, and the user's e-mail address must be confirmed first.
+    TokenOfUnconfirmed,
     /// The user does not exist, or the password is another.
     WrongCredentials,
     /// The password is right, but an administrator deactivated the user.

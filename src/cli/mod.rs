@@ -334,6 +334,7 @@ fn sentence(error: &Error) -> String {
         Refusal::NotAuthenticated
         | Refusal::TokenInvalid
         | Refusal::TokenOfInactive
+        | Refusal::TokenOfUnconfirmed
         | Refusal::TokenExpired
         | Refusal::WrongCredentials
         | Refusal::EmailUnconfirmed

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::{Debug, Display};
 
-use salvo::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, LINK, RETRY_AFTER, WWW_AUTHENTICATE};
+use salvo::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, LINK, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use salvo::http::{HeaderMap, StatusCode};
 use salvo::oapi::{Components, Content, EndpointOutRegister, Operation, Response as Described, ToSchema};
 use salvo::{Depot, Request, Response, Writer, async_trait};
@@ -42,7 +42,7 @@ impl<E: Into<Error>> From<E> for Failure {
 /// How one API says no: the paths it speaks for, its own sentences, and what it wraps them in.
 #[derive(Clone, Copy, Debug)]
 pub struct Voice {
-    /// The paths under which it speaks, without a trailing slash.
+    /// The paths under which it speaks, without a trailing slash; `*` stands for any one segment.
     pub prefixes: &'static [&'static str],
     /// Its own status and sentence for a refusal; `None` where the default will do.
     pub words: fn(&Refusal) -> Option<Words>,
@@ -89,10 +89,12 @@ struct Detail<T> {
 }
 
 impl Voice {
-    /// Whether it speaks for this path.
+    /// Whether it speaks for this path. A slash may be doubled, as the routes take it.
     pub fn speaks_for(&self, path: &str) -> bool {
-        self.prefixes.iter().any(|prefix| {
-            path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        let mut prefixes = self.prefixes.iter();
+        prefixes.any(|prefix| {
+            let mut given = segments(path);
+            segments(prefix).all(|wanted| given.next().is_some_and(|given| wanted == "*" || wanted == given))
         })
     }
 
@@ -100,6 +102,10 @@ impl Voice {
     pub fn say(&self, refusal: &Refusal) -> Words {
         (self.words)(refusal).unwrap_or_else(|| default_words(refusal))
     }
+}
+
+fn segments(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|segment| !segment.is_empty())
 }
 
 /// All that is said of a fault.
@@ -120,7 +126,7 @@ fn default_words(refusal: &Refusal) -> Words {
         Refusal::UserInactive => (StatusCode::BAD_REQUEST, "User account is inactive"),
         Refusal::UserBlocked => (StatusCode::FORBIDDEN, "Your account is blocked."),
         Refusal::UserDeleted => (StatusCode::FORBIDDEN, "Your account has been deleted."),
-        Refusal::EmailUnconfirmed => {
+        Refusal::EmailUnconfirmed | Refusal::TokenOfUnconfirmed => {
             (StatusCode::FORBIDDEN, "Please verify your email address before logging in")
         }
         Refusal::TooManyAttempts(_) => {
@@ -196,6 +202,9 @@ impl Writer for Failure {
         let voice = seen.map_or(&HOUSE, |seen| seen.voice(request.uri().path()));
         let request_id = seen.map_or("", |seen| seen.request_id());
         let page = voice.page.filter(|_| wants_html(request.headers()));
+        if voice.page.is_some() {
+            response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
+        }
         let mut say = |status, why: Why<'_>| {
             let no = No { status, why, request_id };
             match page {
@@ -224,6 +233,7 @@ fn add_headers(refusal: &Refusal, status: StatusCode, headers: &mut HeaderMap) {
         Refusal::TokenInvalid
         | Refusal::TokenExpired
         | Refusal::TokenOfInactive
+        | Refusal::TokenOfUnconfirmed
         | Refusal::RefreshInvalid
         | Refusal::RefreshWrongKind
         | Refusal::RefreshRevoked => {
@@ -426,5 +436,44 @@ pub fn describe_invalid(operation: &mut Operation, faults: &[Invalid]) {
 pub fn allow(response: &mut Response, methods: &str) {
     if let Ok(methods) = HeaderValue::try_from(methods) {
         response.headers_mut().insert(ALLOW, methods);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_voice_speaks_for_its_paths_however_many_slashes_they_have_and_for_no_other() {
+        let voice = Voice { prefixes: &["/api/auth", "/v1", "/of/*/x"], ..HOUSE };
+        for path in [
+            "/api/auth",
+            "/api/auth/",
+            "/api/auth/x",
+            "//api/auth",
+            "/api//auth/x",
+            "/v1",
+            "//v1//x",
+            "/of/any/x",
+            "/of/any/x/more",
+        ] {
+            assert!(voice.speaks_for(path), "{path}");
+        }
+        for path in [
+            "/",
+            "",
+            "/api",
+            "/api/authx",
+            "/api/x/auth",
+            "/v10",
+            "/x/v1",
+            "/v/1",
+            "/of/x",
+            "/of//x",
+            "/of/any",
+        ] {
+            assert!(!voice.speaks_for(path), "{path}");
+            assert!(HOUSE.speaks_for(path), "{path}");
+        }
     }
 }

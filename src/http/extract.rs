@@ -124,7 +124,7 @@ impl<'ex> Extractible<'ex> for Confirmed {
     #[allow(refining_impl_trait)]
     async fn extract(request: &'ex mut Request, depot: &'ex mut Depot) -> Result<Self, Failure> {
         let caller = authenticate(request, depot)?;
-        if caller.is_confirmed() { Ok(Self(caller)) } else { Err(Refusal::EmailUnconfirmed.into()) }
+        if caller.is_confirmed() { Ok(Self(caller)) } else { Err(Refusal::TokenOfUnconfirmed.into()) }
     }
 }
 

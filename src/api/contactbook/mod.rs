@@ -27,7 +27,7 @@ pub static API: Api = Api {
     ],
     voices: &[
         Voice {
-            prefixes: &["/api/email", "/api/auth/reset_pwd"],
+            prefixes: &["/api/email", "/api/auth/reset_pwd/*"],
             words,
             envelope,
             page: Some(pages::refused),
@@ -51,7 +51,9 @@ fn words(refusal: &Refusal) -> Option<Words> {
             (StatusCode::UNAUTHORIZED, "Wrong credentials")
         }
         Refusal::WrongCredentials => (StatusCode::UNAUTHORIZED, "Wrong user or password"),
-        Refusal::EmailUnconfirmed => (StatusCode::UNAUTHORIZED, "Email not confirmed"),
+        Refusal::EmailUnconfirmed | Refusal::TokenOfUnconfirmed => {
+            (StatusCode::UNAUTHORIZED, "Email not confirmed")
+        }
         Refusal::RefreshInvalid => (StatusCode::UNAUTHORIZED, "Cannot validate"),
         Refusal::RefreshWrongKind => (StatusCode::UNAUTHORIZED, "Invalid Scope"),
         Refusal::RefreshRevoked => (StatusCode::UNAUTHORIZED, "Invalid refresh token"),
@@ -172,14 +174,14 @@ fn refusals(operation: &str) -> Vec<Refusal> {
         ],
         "show_reset" | "reset_password" => vec![Refusal::ProofInvalid],
         "confirm_email" => vec![Refusal::ProofInvalid, Refusal::ProofMalformed],
-        "list_contacts" | "list_birthdays" => vec![Refusal::EmailUnconfirmed],
-        "create_contact" => vec![Refusal::EmailUnconfirmed, Refusal::ContactExists],
+        "list_contacts" | "list_birthdays" => vec![Refusal::TokenOfUnconfirmed],
+        "create_contact" => vec![Refusal::TokenOfUnconfirmed, Refusal::ContactExists],
         "update_contact" => {
-            vec![Refusal::EmailUnconfirmed, Refusal::ContactNotFound, Refusal::ContactExists]
+            vec![Refusal::TokenOfUnconfirmed, Refusal::ContactNotFound, Refusal::ContactExists]
         }
-        "find_contact" | "delete_contact" => vec![Refusal::EmailUnconfirmed, Refusal::ContactNotFound],
+        "find_contact" | "delete_contact" => vec![Refusal::TokenOfUnconfirmed, Refusal::ContactNotFound],
         "update_avatar" => {
-            vec![Refusal::EmailUnconfirmed, Refusal::ContactNotFound, Refusal::UnsupportedImage]
+            vec![Refusal::TokenOfUnconfirmed, Refusal::ContactNotFound, Refusal::UnsupportedImage]
         }
         "get_avatar" => vec![Refusal::AvatarNotFound],
         _ => Vec::new(),

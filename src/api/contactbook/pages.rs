@@ -52,7 +52,7 @@ pub fn email_confirmed(now: bool) -> String {
 pub fn refused(no: &No<'_>) -> String {
     if let Why::Invalid(faults) = no.why
         && let Some(fault) =
-            faults.iter().find(|fault| fault.loc.iter().any(|step| step.to_string() == NEW_PASSWORD))
+            faults.iter().find(|fault| fault.loc.first().is_some_and(|part| part.to_string() == "body"))
     {
         return form(Some(&what_is_wrong(fault)));
     }
@@ -73,11 +73,12 @@ pub fn refused(no: &No<'_>) -> String {
 
 fn what_is_wrong(fault: &Invalid) -> String {
     match &*fault.kind {
-        "missing" | "string_too_short" => format!("Please use at least {PASSWORD_LEN_MIN} characters."),
         "string_too_long" => format!("Please use at most {PASSWORD_LEN_MAX} characters."),
-        _ => {
+        "value_error" => {
             let rule = fault.msg.strip_prefix("Value error, ").unwrap_or(&fault.msg);
             format!("{rule}. Please choose another one.")
         }
+        // Too short, or none at all.
+        _ => format!("Please use at least {PASSWORD_LEN_MIN} characters."),
     }
 }

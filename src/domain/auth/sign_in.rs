@@ -227,9 +227,10 @@ impl Auth {
     }
 }
 
-/// Refuses a password that is the user's own address or name.
+/// Refuses a password that is the user's own address, or a name that he signs in or is called by.
 fn refuse_own_names<E>(user: &User, new: &Password, unfit: impl FnOnce(Weakness) -> E) -> Result<(), E> {
-    let own = [user.email.as_str(), user.username.as_deref().unwrap_or_default()];
+    let names = [&user.username, &user.display_name].map(|name| name.as_deref().unwrap_or_default());
+    let own = [user.email.as_str(), names[0], names[1]];
     weakness(new.as_str(), &own).map_or(Ok(()), |weakness| Err(unfit(weakness)))
 }
 

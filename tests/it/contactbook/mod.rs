@@ -3,8 +3,15 @@
 mod auth;
 mod avatars;
 mod birthdays;
+mod confirm;
 mod contact_fields;
 mod contacts;
+mod limits;
+mod pages;
+mod privacy;
+mod refresh;
+mod requests;
+mod reset;
 mod search;
 
 use serde_json::json;
