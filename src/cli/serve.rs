@@ -132,7 +132,9 @@ impl Server {
             self.mailing.abort();
             tracing::warn!("a letter was not handed over in time: it is tried again");
         }
-        self.app.auth.note_activity(&self.app.db).await?;
+        if let Err(error) = self.app.auth.note_activity(&self.app.db).await {
+            tracing::warn!("the last minute's activity is not written down: {error}");
+        }
         let db = self.app.db.clone();
         tokio::task::spawn_blocking(move || db.close()).await.map_err(anyhow::Error::from)??;
         tracing::info!("stopped");
@@ -216,7 +218,7 @@ async fn keep_house(app: App) {
     loop {
         let done = tokio::select! {
             _ = keys.tick() => app.auth.notice_keys(),
-            _ = purge.tick() => purge_all(&app).await,
+            _ = purge.tick() => app.auth.purge(&app.db).await.and(purge_users(&app).await),
             _ = activity.tick() => app.auth.note_activity(&app.db).await,
         };
         if let Err(error) = done {
@@ -225,9 +227,8 @@ async fn keep_house(app: App) {
     }
 }
 
-/// Removes what time has made worthless, in bounded pieces.
-async fn purge_all(app: &App) -> Result<()> {
-    app.auth.purge(&app.db).await?;
+/// Removes users who were deleted long ago, in bounded pieces.
+async fn purge_users(app: &App) -> Result<()> {
     let keep = app.config.users.purge_deleted_after();
     while app.db.write(move |db| accounts::purge(db, keep)).await? {}
     Ok(())

@@ -194,6 +194,8 @@ pub struct Limits {
     pub delete_contact: Limit,
     /// `PATCH /api/contacts/{id}/avatar`.
     pub update_avatar: Limit,
+    /// Letters of a kind to one address, whoever asks; who asks for more is not told.
+    pub letters: Limit,
 }
 
 impl Default for Limits {
@@ -214,6 +216,7 @@ impl Default for Limits {
             update_contact: Limit::per_minute(10),
             delete_contact: Limit::per_minute(10),
             update_avatar: Limit::per_minute(10),
+            letters: Limit::Rate { count: 10, per_seconds: 3_600 },
         }
     }
 }

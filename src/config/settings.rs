@@ -119,6 +119,7 @@ pub(super) const SETTINGS: &[(&str, Allowed)] = &[
     ("contactbook.limits.update_contact", LIMIT),
     ("contactbook.limits.delete_contact", LIMIT),
     ("contactbook.limits.update_avatar", LIMIT),
+    ("contactbook.limits.letters", LIMIT),
     ("users.directory", Choice(&["public", "members", "admins"])),
     ("users.purge_deleted_after_days", Whole(0, 3_650)),
     ("mail.transport", Choice(&["file", "smtp", "off"])),

@@ -17,8 +17,10 @@ pub const BALANCE_MAX: i64 = (1 << 53) - 1;
 /// How much time lies at least between two notes of a user's activity.
 pub const ACTIVITY_EVERY: Duration = Duration::from_secs(60);
 
-/// How many deleted users one purge removes at most, with all that is theirs.
+/// How many deleted users one purge removes at most.
 const PURGE_MAX: i64 = 20;
+/// How many rows of a kind that was a deleted user's one purge touches at most.
+const PURGE_ROWS_MAX: i64 = 500;
 
 /// Adds to the caller's balance, or takes from it, and gives the new one. Administrators have none.
 ///
@@ -29,8 +31,8 @@ pub fn add_to_balance(db: &Write, caller: &Caller, amount: i64) -> Result<i64> {
         return Err(Refusal::AdminHasNoBalance.into());
     }
     let sql = "update users set balance = balance + :amount, updated_at = :now
-               where id = :id and deleted_at is null and first_name is not null and last_name is not null
-                 and balance + :amount between 0 and :max
+               where id = :id and deleted_at is null and role <> 'admin'
+                 and first_name is not null and last_name is not null and balance + :amount between 0 and :max
                returning balance";
     let params = named_params! {
         ":amount": amount, ":now": db.now, ":id": caller.id(), ":max": BALANCE_MAX,
@@ -45,7 +47,10 @@ pub fn add_to_balance(db: &Write, caller: &Caller, amount: i64) -> Result<i64> {
 }
 
 /// Deletes the caller softly: the row stays until it is purged with what is his, the address and the username are
-/// free, every token is dead, and the pictures, which need none to be seen, are gone. Administrators cannot.
+/// free, every token is dead, and the pictures, which need none to be seen, are gone.
+///
+/// # Errors
+/// `AdminDeletesHimself`; `TokenInvalid` when he was deleted, or made an administrator, since he was asked who he is.
 pub fn delete(db: &Write, caller: &Caller) -> Result<()> {
     if caller.role() == Role::Admin {
         return Err(Refusal::AdminDeletesHimself.into());
@@ -53,10 +58,9 @@ pub fn delete(db: &Write, caller: &Caller) -> Result<()> {
     let id = caller.id();
     let sql = "update users set deleted_at = :now, username = null, username_key = null, epoch = epoch + 1,
                  updated_at = :now
-               where id = :id and deleted_at is null returning email";
+               where id = :id and deleted_at is null and role <> 'admin' returning email";
     let email: String = match db.returning(sql, named_params! { ":now": db.now, ":id": id }, |row| row.get(0))
     {
-        // Deleted since the caller was asked who he is.
         Err(rusqlite::Error::QueryReturnedNoRows) => return Err(Refusal::TokenInvalid.into()),
         email => email?,
     };
@@ -68,16 +72,33 @@ pub fn delete(db: &Write, caller: &Caller) -> Result<()> {
     Ok(())
 }
 
+const PURGED: &str = "select id from users where deleted_at < :before order by deleted_at limit :max";
+
+/// What may be so much that it goes before its user does, piece by piece.
+const PURGED_FIRST: [&str; 4] = [
+    "delete from todos where id in (select id from todos where user_id = :user limit :max)",
+    "delete from items where id in (select id from items where user_id = :user limit :max)",
+    "delete from contacts where id in (select id from contacts where user_id = :user limit :max)",
+    "update books set user_id = null where id in (select id from books where user_id = :user limit :max)",
+];
+
 /// Removes some users who were deleted longer than `keep` ago, with all that is theirs but their books; whether
-/// there may be more.
+/// there may be more. It takes a bounded number of rows, however many there are.
 pub fn purge(db: &Write, keep: Duration) -> Result<bool> {
-    let sql = "delete from users where id in (
-                 select id from users where deleted_at < :before order by deleted_at limit :max)";
-    let removed = db.execute(sql, named_params! { ":before": db.now.minus(keep), ":max": PURGE_MAX })?;
-    if removed > 0 {
-        tracing::info!(users = removed, "deleted users purged");
+    let params = named_params! { ":before": db.now.minus(keep), ":max": PURGE_MAX };
+    let users: Vec<UserId> = db.all(PURGED, params, |row| row.get(0))?;
+    let full = |rows: usize, max: i64| i64::try_from(rows).unwrap_or(i64::MAX) >= max;
+    for user in &users {
+        for sql in PURGED_FIRST {
+            if full(db.execute(sql, named_params! { ":user": user, ":max": PURGE_ROWS_MAX })?, PURGE_ROWS_MAX)
+            {
+                return Ok(true);
+            }
+        }
+        db.execute("delete from users where id = :user", named_params! { ":user": user })?;
+        tracing::info!(user.id = user.0, "deleted user purged");
     }
-    Ok(removed == usize::try_from(PURGE_MAX).unwrap_or(usize::MAX))
+    Ok(full(users.len(), PURGE_MAX))
 }
 
 /// Notes that these users were there at these moments, for those of whom that was not noted within
@@ -227,5 +248,6 @@ mod tests {
             }
         }
         refuse_scan(LIST_DELETED);
+        refuse_scan(PURGED);
     }
 }

@@ -9,7 +9,7 @@ use rusqlite::{Row, named_params};
 use super::auth::{Caller, caller_gone};
 use super::avatars;
 use super::pictures::Picture;
-use super::users::UserId;
+use super::users::{self, UserId};
 use crate::db::{self, Read, Write};
 use crate::error::{Error, Refusal, Result};
 
@@ -142,6 +142,9 @@ const BY_EMAIL: &str = concatcp!(
 
 /// The first of the caller's contacts whose full name contains `part`, else whose address does; case does not
 /// count. It looks through all of them.
+///
+/// # Errors
+/// `ContactNotFound`.
 pub fn find(db: &Read, caller: &Caller, part: &str) -> Result<Contact> {
     for sql in [BY_FULLNAME, BY_EMAIL] {
         let params = named_params! { ":user": caller.id(), ":part": part };
@@ -229,6 +232,9 @@ pub fn update(db: &Write, caller: &Caller, id: ContactId, new: &NewContact) -> R
 }
 
 /// A contact of the caller's.
+///
+/// # Errors
+/// `ContactNotFound`, for another's, too.
 pub fn by_id(db: &Read, caller: &Caller, id: ContactId) -> Result<Contact> {
     let sql = concatcp!("select ", Contact::COLUMNS, " from contacts where id = :id and user_id = :user");
     db.one(sql, named_params! { ":id": id, ":user": caller.id() }, Contact::from_row)?
@@ -236,6 +242,10 @@ pub fn by_id(db: &Read, caller: &Caller, id: ContactId) -> Result<Contact> {
 }
 
 /// Gives a contact of the caller's a picture under this name; the one it had is gone.
+///
+/// # Errors
+/// `ContactNotFound`; `TokenInvalid` when the caller was deleted while the picture was drawn: pictures need no token
+/// to be seen.
 pub fn set_picture(
     db: &Write,
     caller: &Caller,
@@ -243,6 +253,7 @@ pub fn set_picture(
     name: &str,
     picture: &Picture,
 ) -> Result<Contact> {
+    users::own(db, caller)?;
     by_id(db, caller, id)?;
     avatars::replace(db, id, name, picture)?;
     db.execute(
@@ -253,6 +264,9 @@ pub fn set_picture(
 }
 
 /// Removes a contact of the caller's, with its picture, and gives what it was.
+///
+/// # Errors
+/// `ContactNotFound`, for another's, too.
 pub fn delete(db: &Write, caller: &Caller, id: ContactId) -> Result<Contact> {
     let contact = by_id(db, caller, id)?;
     db.execute("delete from contacts where id = :id", named_params! { ":id": id })?;

@@ -236,6 +236,14 @@ pub fn forget(db: &Write, email: &str) -> Result<()> {
     Ok(())
 }
 
+/// Removes what is in the outbox to set a user's password: it was set.
+pub fn forget_resets(db: &Write, user: UserId) -> Result<()> {
+    let sql = "delete from letters
+               where purpose = :purpose and email = (select email from users where id = :user)";
+    db.execute(sql, named_params! { ":purpose": Purpose::ResetPassword, ":user": user })?;
+    Ok(())
+}
+
 const PURGE: &str = "delete from letters where id in
     (select id from letters where state = 'dead' and next_at < :before order by next_at limit :max)";
 

@@ -11,6 +11,9 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+
+use super::emails::Email;
 use super::users::UserId;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Limit;
@@ -29,6 +32,16 @@ pub enum Who {
     V4(u32),
     /// The first 64 bits of an IPv6 address: one subscriber has them all.
     V6(u64),
+    /// A mailbox that letters go to, by a digest.
+    Mailbox(u64),
+}
+
+impl Who {
+    /// Whoever reads what is sent to this address; case does not count.
+    pub fn mailbox(email: &Email) -> Self {
+        let digest = Sha256::digest(email.as_str().to_ascii_lowercase());
+        Self::Mailbox(u64::from_be_bytes(digest[..8].try_into().expect("SHA-256 has 32 bytes")))
+    }
 }
 
 impl From<IpAddr> for Who {

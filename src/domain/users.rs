@@ -6,6 +6,7 @@ use rusqlite::{Row, named_params};
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::auth::proofs::Purpose;
 use super::auth::{Admin, Caller, sessions};
 use super::emails::Email;
 use super::{letters, meaning};
@@ -227,7 +228,7 @@ impl NewUser {
 pub struct Patch {
     /// The name to sign in by.
     pub username: Option<String>,
-    /// The address; a new one is unconfirmed.
+    /// The address; a new one is unconfirmed, and gets a letter where the user must confirm it.
     pub email: Option<Email>,
     /// Given name.
     pub first_name: Option<String>,
@@ -476,6 +477,9 @@ fn change(db: &Write, user: &User, patch: &Patch) -> Result<User> {
         // Mailed to the old address; coming back to it revives none.
         db.execute("delete from proofs where user_id = :id", named_params! { ":id": user.id })?;
         letters::forget(db, &user.email)?;
+        if let Some(email) = patch.email.as_ref().filter(|_| changed.confirm_required) {
+            letters::post(db, Purpose::ConfirmEmail, email)?;
+        }
     }
     sessions::forget(db, user.uuid);
     if ends_tokens {
@@ -541,11 +545,13 @@ pub fn confirm_email(db: &Write, id: UserId) -> Result<User> {
     Ok(confirmed)
 }
 
-/// Sets the password to one of this hash, ends every token and every mailed proof.
+/// Sets the password to one of this hash, ends every token, every mailed proof, and every letter that would bring
+/// one to set another.
 pub fn set_password(db: &Write, id: UserId, password_hash: &str) -> Result<()> {
     let sql = "update users set password_hash = :hash, updated_at = :now where id = :id";
     db.execute(sql, named_params! { ":hash": password_hash, ":now": db.now, ":id": id })?;
     db.execute("delete from proofs where user_id = :id", named_params! { ":id": id })?;
+    letters::forget_resets(db, id)?;
     sessions::end_all(db, id)
 }
 

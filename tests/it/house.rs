@@ -44,6 +44,7 @@ const NO_LIMITS: Limits = Limits {
     update_contact: Limit::Off,
     delete_contact: Limit::Off,
     update_avatar: Limit::Off,
+    letters: Limit::Off,
 };
 
 /// A server with its data directory. It stops when it is dropped with its runtime.

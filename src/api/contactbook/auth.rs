@@ -12,7 +12,9 @@ use crate::domain::auth::passwords::{Password, Weakness};
 use crate::domain::auth::proofs::{self, Purpose};
 use crate::domain::emails::Email;
 use crate::domain::letters;
+use crate::domain::limits::Who;
 use crate::domain::users::{self, NewUser, User};
+use crate::error::Error;
 use crate::http::answer::{Created, Done, Failure, Message};
 use crate::http::extract::{Address, Anybody, BearerRefresh};
 use crate::http::forms::{Form, JsonOrForm};
@@ -146,9 +148,18 @@ pub async fn log_in_confirmed(
 
 /// Get the next pair of tokens
 ///
-/// Takes the refresh token as `Authorization: Bearer …`, and spends it.
+/// Takes the refresh token as `Authorization: Bearer …`, and spends it; HEAD does not.
 #[endpoint(operation_id = "refresh_by_bearer", tags(TAG_AUTH))]
-pub async fn refresh_by_bearer(app: App, given: BearerRefresh) -> Result<Done<TokenPair>, Failure> {
+pub async fn refresh_by_bearer(
+    app: App,
+    reader: Reader,
+    given: BearerRefresh,
+) -> Result<Done<TokenPair>, Failure> {
+    if reader.only_looks {
+        app.auth.look_at_refresh(&given.0)?;
+        // Its body is not sent.
+        return Ok(Done(TokenPair::default()));
+    }
     let tokens = app.auth.refresh(&app.db, &given.0, app.config.contactbook.lifetimes()).await?;
     Ok(Done(tokens.into()))
 }
@@ -169,7 +180,7 @@ pub async fn request_confirmation(
     {
         return Ok(Done(Message::new(ALREADY_CONFIRMED)));
     }
-    app.db.write(move |db| letters::post(db, Purpose::ConfirmEmail, &email)).await?;
+    post(&app, Purpose::ConfirmEmail, email).await?;
     Ok(Done(Message::new(CHECK_FOR_CONFIRMATION)))
 }
 
@@ -180,8 +191,18 @@ pub async fn request_confirmation(
 #[endpoint(operation_id = "request_reset", tags(TAG_AUTH))]
 pub async fn request_reset(app: App, input: Valid<Json<EmailGiven>>) -> Result<Done<Message>, Failure> {
     let Json(EmailGiven(email)) = input.0;
-    app.db.write(move |db| letters::post(db, Purpose::ResetPassword, &email)).await?;
+    post(&app, Purpose::ResetPassword, email).await?;
     Ok(Done(Message::new(CHECK_FOR_PASSWORD)))
+}
+
+/// Posts a letter that somebody asked for, unless the address has been sent enough of them: whoever asks from many
+/// places fills nobody's mailbox, and is not told.
+async fn post(app: &App, purpose: Purpose, email: Email) -> Result<(), Failure> {
+    match app.limiter.take(purpose.word(), Who::mailbox(&email), app.config.contactbook.limits.letters) {
+        Ok(_) => Ok(app.db.write(move |db| letters::post(db, purpose, &email)).await?),
+        Err(Error::Refusal(_)) => Ok(()),
+        Err(fault) => Err(fault.into()),
+    }
 }
 
 /// Show the page to set a new password
@@ -202,10 +223,11 @@ pub async fn show_reset(app: App, input: Valid<Path<TokenPath>>) -> Result<Shown
 pub async fn reset_password(
     app: App,
     reader: Reader,
+    address: Address,
     input: Valid<(Path<TokenPath>, JsonOrForm<NewPasswordGiven>)>,
 ) -> Result<Told, Failure> {
     let (Path(TokenPath { token }), JsonOrForm(NewPasswordGiven(new))) = input.0;
     let unfit = |weakness: Weakness| Failure::at_field(pages::NEW_PASSWORD, Broken::password(weakness));
-    app.auth.reset_password(&app.db, token, new, unfit).await?;
+    app.auth.reset_password(&app.db, token, new, address.0, unfit).await?;
     Ok(Told::to(reader, PASSWORD_UPDATED, pages::password_updated))
 }

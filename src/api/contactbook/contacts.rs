@@ -131,7 +131,7 @@ struct PartPath {
 impl Input for PartPath {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let about = "Part of the full name, else of the e-mail address; case does not count.";
-        let part = fields.required("id", text(1, 200, "lovelace").about(about));
+        let part = fields.required("id", text(1, usize::MAX, "lovelace").about(about));
         Some(Self { part: part? })
     }
 }
@@ -157,7 +157,7 @@ struct AvatarPath {
 
 impl Input for AvatarPath {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let name = fields.required("name", text(1, 255, "x3Jm0V1tB2Q4c6Z8aK5s7D9f"));
+        let name = fields.required("name", text(1, usize::MAX, "x3Jm0V1tB2Q4c6Z8aK5s7D9f"));
         Some(Self { name: name? })
     }
 }

@@ -63,9 +63,13 @@ pub fn refused(no: &No<'_>) -> String {
              and use the link in the newest one.",
         ),
         StatusCode::TOO_MANY_REQUESTS => ("Too many tries", "Please wait a minute, and try again."),
-        StatusCode::SERVICE_UNAVAILABLE | StatusCode::REQUEST_TIMEOUT => {
+        StatusCode::SERVICE_UNAVAILABLE => {
             ("We are busy", "Nothing was changed. Please try again in a moment.")
         }
+        StatusCode::REQUEST_TIMEOUT => (
+            "That took too long",
+            "It may have been done all the same. Please try to sign in, and else follow the link again.",
+        ),
         _ => ("That did not work", "Nothing was changed. Please try again later."),
     };
     page(title, &format!("<p>{text}</p>"))

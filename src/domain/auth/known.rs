@@ -100,6 +100,14 @@ impl Known {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(user, at);
     }
 
+    /// Puts back what was taken and could not be written down; who was seen since then, was seen later.
+    pub fn keep_seen(&self, taken: &[(UserId, Timestamp)]) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        for (user, at) in taken {
+            seen.entry(*user).or_insert(*at);
+        }
+    }
+
     /// Takes who was seen since this was last asked.
     pub fn take_seen(&self) -> Vec<(UserId, Timestamp)> {
         std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect()

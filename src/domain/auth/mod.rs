@@ -206,10 +206,16 @@ impl Auth {
         Ok(())
     }
 
-    /// Writes down who was seen since this was last done.
+    /// Writes down who was seen since this was last done. What cannot be written now is kept for the next time.
     pub async fn note_activity(&self, db: &Db) -> Result<()> {
-        let seen = self.known.take_seen();
-        if seen.is_empty() { Ok(()) } else { db.write(move |db| accounts::note_activity(db, &seen)).await }
+        let seen = Arc::new(self.known.take_seen());
+        if seen.is_empty() {
+            return Ok(());
+        }
+        let noted = seen.clone();
+        db.write(move |db| accounts::note_activity(db, &noted))
+            .await
+            .inspect_err(|_| self.known.keep_seen(&seen))
     }
 
     /// Removes what time has made worthless: ended sessions, old failures, expired proofs, letters

@@ -102,6 +102,9 @@ pub fn holder(db: &Read, purpose: Purpose, token: &str, now: Timestamp) -> Resul
 /// Confirms the address that the proof was mailed to; whether it was not confirmed before. The proof does that
 /// once: afterwards, until its time is over, it does nothing but say that all is well to whoever follows the link
 /// again, or after a program that looks into mails.
+///
+/// # Errors
+/// `ProofInvalid`.
 pub fn confirm_email(db: &Write, token: &str) -> Result<bool> {
     let user = holder(db, Purpose::ConfirmEmail, token, db.now)?;
     if user.email_confirmed_at.is_some() {
@@ -113,6 +116,9 @@ pub fn confirm_email(db: &Write, token: &str) -> Result<bool> {
 
 /// Sets the password to one of this hash. Whoever reads the mail has the address: it is confirmed, too.
 /// Every token and every other proof of the user dies.
+///
+/// # Errors
+/// `ProofInvalid`.
 pub fn reset_password(db: &Write, token: &str, password_hash: &str) -> Result<()> {
     let user = holder(db, Purpose::ResetPassword, token, db.now)?;
     users::set_password(db, user.id, password_hash)?;

@@ -187,8 +187,11 @@ pub fn end_all(db: &Write, user: UserId) -> Result<()> {
     Ok(())
 }
 
-/// Ends every session of everybody: a restored database does not know which ones were ended since its backup.
+/// Ends every session and every mailed link of everybody: a restored database does not know which ones were ended
+/// or used since its backup, nor which letters have left.
 pub fn end_everybodys(db: &Write) -> Result<()> {
+    db.execute("delete from proofs", [])?;
+    db.execute("delete from letters", [])?;
     db.execute("update users set epoch = epoch + 1", [])?;
     db.execute(
         "update sessions set ended_at = :now where ended_at is null",

@@ -1,6 +1,6 @@
 //! Signing up and in, refreshing, changing the password: the ways that wait for the hashing threads.
 //!
-//! These are the domain's only async functions: a password is hashed between two transactions, in a bounded
+//! They are async functions, which the domain has few of: a password is hashed between two transactions, in a bounded
 //! pool, so that a flood of sign-ins slows nobody else.
 
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use super::passwords::{Password, Verdict, Weakness, weakness};
 use super::proofs::{self, Purpose};
 use super::sessions::{self, Rotation, Session};
 use super::throttle::{self, Attempt};
-use super::tokens::{self, Kind};
+use super::tokens::{self, Claims, Kind};
 use super::{Auth, claims};
 use crate::config::Lifetimes;
 use crate::db::Db;
@@ -95,11 +95,7 @@ impl Auth {
 
     /// Takes a refresh token and gives the next pair. One that was spent before ends its session.
     pub async fn refresh(&self, db: &Db, token: &str, lifetimes: Lifetimes) -> Result<Tokens> {
-        let given = tokens::verify(&self.ring(), &self.names, token, self.clock.now())
-            .map_err(|_| Refusal::RefreshInvalid)?;
-        if given.typ != Kind::Refresh {
-            return Err(Refusal::RefreshWrongKind.into());
-        }
+        let given = self.verify_refresh(token)?;
         let grace = self.settings.refresh_reuse();
         let require_confirmed = self.settings.require_confirmed_email;
         let rotation =
@@ -111,6 +107,17 @@ impl Auth {
             }
             Rotation::Reused => Err(Refusal::RefreshRevoked.into()),
         }
+    }
+
+    /// Whether this could be a refresh token that lives, without using it.
+    pub fn look_at_refresh(&self, token: &str) -> Result<()> {
+        self.verify_refresh(token).map(|_| ())
+    }
+
+    fn verify_refresh(&self, token: &str) -> Result<Claims> {
+        let given = tokens::verify(&self.ring(), &self.names, token, self.clock.now())
+            .map_err(|_| Refusal::RefreshInvalid)?;
+        if given.typ == Kind::Refresh { Ok(given) } else { Err(Refusal::RefreshWrongKind.into()) }
     }
 
     /// Changes the password of whoever proves the present one. Every token of the user dies.
@@ -154,7 +161,8 @@ impl Auth {
         Ok(())
     }
 
-    /// Sets a new password by a mailed proof. Every token of the user dies, and every other proof.
+    /// Sets a new password by a mailed proof. Every token of the user dies, and every other proof. Failed sign-ins of
+    /// others keep whoever has the proof no longer waiting.
     ///
     /// `unfit` says what is wrong with the new password, knowing whose it is to be.
     ///
@@ -165,14 +173,20 @@ impl Auth {
         db: &Db,
         proof: String,
         new: Password,
+        address: IpAddr,
         unfit: impl FnOnce(Weakness) -> E,
     ) -> Result<(), E> {
         let now = self.clock.now();
         let user = db.read(|db| proofs::holder(db, Purpose::ResetPassword, &proof, now))?;
         refuse_own_names(&user, &new, unfit)?;
         let hash = self.hasher.hash(new).await?;
-        db.write(move |db| proofs::reset_password(db, &proof, &hash)).await?;
-        tracing::info!(user.id = user.id.0, "password reset");
+        let (id, attempt) = (user.id, Attempt::new(user.uuid.as_bytes(), address));
+        db.write(move |db| {
+            proofs::reset_password(db, &proof, &hash)?;
+            throttle::forgive(db, id, &attempt)
+        })
+        .await?;
+        tracing::info!(user.id = id.0, "password reset");
         Ok(())
     }
 

@@ -84,6 +84,11 @@ async fn a_restore_brings_back_what_was_and_keeps_what_is() {
     let ada = serving.guest("ada").await;
     let early = serving.sign_in(ADA, PASSWORD).await;
     assert_eq!(answer(serving.by(&early, "POST", "/api/v1.0/auth/logout")).await.status, 200);
+    let leave_links =
+        "insert into proofs values (1, 'reset_password', zeroblob(32), 'ada@example.com', 9000000000000000);
+                       insert into letters (purpose, email, created_at, next_at)
+                       values ('reset_password', 'ada@example.com', 0, 9000000000000000)";
+    connect(&place.database()).execute_batch(leave_links).unwrap();
     place.run(&["db", "backup", "copy.db"]).await.done();
     let made = answer(serving.by(&ada, "POST", "/api/v1.0/books/").json(&book("Later"))).await;
     assert_eq!(made.status, 201);
@@ -101,6 +106,9 @@ async fn a_restore_brings_back_what_was_and_keeps_what_is() {
     let kept = restored.done().lines().last().unwrap().strip_prefix("the former database is  ./").unwrap();
     assert_eq!(books(&place.database()), 0);
     assert_eq!(books(&place.path(kept)), 1);
+    let links = "select (select count(*) from proofs) + (select count(*) from letters)";
+    let links: i64 = connect(&place.database()).query_row(links, [], |row| row.get(0)).unwrap();
+    assert_eq!(links, 0, "a link that was used after the backup is dead");
     let serving = place.serve().await;
     assert_eq!(serving.own_profile(&ada).await, 401, "a log-out after the backup holds");
     assert_eq!(serving.own_profile(&early).await, 401, "a backup keeps what was revoked");

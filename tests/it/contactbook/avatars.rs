@@ -10,6 +10,8 @@ use image::{
     RgbaImage,
 };
 use reqwest::multipart::{Form, Part};
+use satchel::domain::contacts::{self, ContactId};
+use satchel::error::{Error, Refusal};
 use serde_json::{Value, json};
 
 use super::contacts::{add, all, path};
@@ -274,6 +276,20 @@ async fn a_contact_that_goes_while_its_picture_is_drawn_leaves_none_behind() {
         }
         assert_eq!(kept(&house), 0);
     }
+}
+
+#[tokio::test]
+async fn a_picture_that_was_drawn_while_its_owner_was_deleted_is_kept_by_nobody() {
+    let (house, ada, made) = house_with_contact().await;
+    let app = &house.server.app;
+    let caller = app.auth.authenticate(&app.db, &ada.access).unwrap();
+    let picture = app.studio.make(plain(GREEN)).await.unwrap();
+    let id = ContactId(made["id"].as_i64().unwrap());
+    assert_eq!(send(&house, &ada, "DELETE", "/users/me", Value::Null).await.status, 200);
+    let name = "a".repeat(24);
+    let kept_by = app.db.write(move |db| contacts::set_picture(db, &caller, id, &name, &picture)).await;
+    assert!(matches!(kept_by, Err(Error::Refusal(Refusal::TokenInvalid))), "{kept_by:?}");
+    assert_eq!(kept(&house), 0);
 }
 
 #[tokio::test]

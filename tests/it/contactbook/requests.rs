@@ -1,6 +1,7 @@
 //! contactbook, `POST /api/auth/request_email` and `/api/auth/reset_pwd`: whoever asks for a letter learns nothing
 //! of the address.
 
+use satchel::config::Limit;
 use serde_json::{Value, json};
 
 use super::auth::{NOT_CONFIRMED, block, confirm, contacts, sign_up, told};
@@ -224,5 +225,33 @@ async fn asking_often_fills_neither_the_outbox_nor_the_mailbox() {
         ask(&house, RESET, "ada@example.com").await;
         ask(&house, RESET, "nobody@example.com").await;
     }
+    assert_eq!(receivers(&house).await, ["ada@example.com"]);
+}
+
+#[tokio::test]
+async fn many_who_ask_for_letters_to_one_address_fill_no_mailbox_and_are_not_told() {
+    let house = House::with(|config| {
+        config.contactbook.limits.letters = Limit::Rate { count: 3, per_seconds: 3_600 };
+        config.server.trusted_proxies.0 = vec!["127.0.0.1".parse().unwrap()];
+    })
+    .await;
+    sign_up(&house, "ada").await;
+    sign_up(&house, "ben").await;
+    house.forget_letters().await;
+    for (path, sentence) in routes() {
+        let mut sent = 0;
+        for n in 0..6 {
+            let request = house.request("POST", path).header("x-forwarded-for", format!("192.0.2.{n}"));
+            let spelled = ["ada@example.com", "ADA@example.COM"][n % 2];
+            answer(request.json(&json!({ "email": spelled }))).await.is(200, sentence.clone());
+            sent += house.letters().await.len();
+        }
+        assert_eq!(sent, 3, "{path}");
+        // Neither another's letters nor those of another kind are kept back.
+        ask(&house, path, "ben@example.com").await;
+        assert_eq!(receivers(&house).await, ["ben@example.com"]);
+    }
+    house.wait(3_600);
+    ask(&house, RESET, "ada@example.com").await;
     assert_eq!(receivers(&house).await, ["ada@example.com"]);
 }

@@ -2,6 +2,7 @@
 
 use futures_util::future::join_all;
 use reqwest::multipart;
+use satchel::domain::auth::proofs::Purpose;
 use serde_json::{Value, json};
 
 use super::auth::{block, confirm, contacts, pair, registration, sign_up};
@@ -155,6 +156,37 @@ async fn a_change_of_the_password_ends_the_link() {
     let changed = send(&house, &ada, "POST", "/api/v1.0/users/change-password", change).await;
     assert_eq!(changed.status, 200, "{}", changed.text);
     set(&house, &link, NEW).await.refuses(400, "Verification error");
+}
+
+#[tokio::test]
+async fn a_change_of_the_password_ends_a_letter_that_has_not_left() {
+    let house = House::new().await;
+    let ada = member(&house, "ada").await;
+    let ben = member(&house, "ben").await;
+    let wait =
+        |db: &satchel::db::Write| Ok(db.execute("update letters set next_at = next_at + 60000000", [])?);
+    for guest in [&ada, &ben] {
+        house.post_letter(Purpose::ResetPassword, &guest.email).await;
+        house.server.app.db.write(wait).await.unwrap();
+    }
+    let change = json!({ "current_password": PASSWORD, "new_password": "a third staple battery" });
+    let changed = send(&house, &ada, "POST", "/api/v1.0/users/change-password", change).await;
+    assert_eq!(changed.status, 200, "{}", changed.text);
+    house.wait(180);
+    assert_eq!(house.letter().await.to, ben.email);
+}
+
+#[tokio::test]
+async fn whoever_has_the_link_does_not_wait_for_the_failures_of_others() {
+    let house = House::new().await;
+    let ada = member(&house, "ada").await;
+    let link = link(&house, &ada.email).await;
+    for _ in 0..6 {
+        log_in(&house, &ada.email, "wrong horse").await;
+    }
+    assert_eq!(log_in(&house, &ada.email, PASSWORD).await.status, 429);
+    set(&house, &link, NEW).await.is(200, updated());
+    pair(&log_in(&house, &ada.email, NEW).await);
 }
 
 #[tokio::test]

@@ -207,10 +207,9 @@ async fn what_cannot_be_a_part_is_told_by_its_field_and_what_is_no_text_is_not_f
     };
     let nul = "Value error, Text must not contain NUL characters";
     get("a%00b").await.is(422, entry("value_error", nul, json!("a\0b"), json!({ "error": {} })));
-    let long = "x".repeat(201);
-    let too_long = "String should have at most 200 characters";
-    get(&long).await.is(422, entry("string_too_long", too_long, json!(long), json!({ "max_length": 200 })));
-    get(&"%C3%A9".repeat(200)).await.refuses(404, "Contact was not found");
+    for long in ["x".repeat(201), "%C3%A9".repeat(1000)] {
+        get(&long).await.refuses(404, "Contact was not found");
+    }
     for part in ["%FF", "%C3", "a%F0%9F%A6", "%C0%AF", "%ED%A0%80"] {
         get(part).await.refuses(404, "Contact was not found");
     }

@@ -374,6 +374,48 @@ async fn a_purge_goes_in_pieces_oldest_first() {
 }
 
 #[tokio::test]
+async fn a_purge_of_somebody_who_has_much_takes_a_bounded_number_of_rows_at_a_time() {
+    let house = House::new().await;
+    let keep = house.config.users.purge_deleted_after();
+    let purge = move |db: &Write| {
+        db.execute(
+            "insert into users (id, uuid, email, password_hash, created_at, updated_at, deleted_at)
+             values (1, randomblob(16), 'ada@example.com', '$argon2id$', 1, 1, 1)",
+            [],
+        )?;
+        db.execute(
+            "insert into todos (title, priority, user_id, created_at, updated_at)
+             with recursive n (n) as (select 1 union all select n + 1 from n where n < 1200)
+             select 'Read', 'low', 1, 1, 1 from n",
+            [],
+        )?;
+        let mut left = Vec::new();
+        for _ in 0..4 {
+            let more = accounts::purge(db, keep)?;
+            let sql = "select (select count(*) from todos), (select count(*) from users)";
+            left.push((more, db.all(sql, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?[0]));
+        }
+        Ok(left)
+    };
+    let left = house.server.app.db.write(purge).await.unwrap();
+    assert_eq!(left, [(true, (700, 1)), (true, (200, 1)), (false, (0, 0)), (false, (0, 0))]);
+}
+
+#[tokio::test]
+async fn whoever_became_an_administrator_since_he_was_asked_neither_goes_nor_gets_a_balance() {
+    let house = House::new().await;
+    let ada = named(&house, "ada").await;
+    let app = &house.server.app;
+    let caller = app.auth.authenticate(&app.db, &ada.access).unwrap();
+    tamper(&house, "update users set role = 'admin'").await;
+    let gone = app.db.write(move |db| accounts::delete(db, &caller)).await;
+    assert!(matches!(gone, Err(Error::Refusal(Refusal::TokenInvalid))), "{gone:?}");
+    let added = app.db.write(move |db| accounts::add_to_balance(db, &caller, 1)).await;
+    assert!(matches!(added, Err(Error::Refusal(Refusal::BalanceRefused))), "{added:?}");
+    assert_eq!(look_up::<i64>(&house, "select balance from users where deleted_at is null"), 0);
+}
+
+#[tokio::test]
 async fn letters_links_and_pictures_go_at_once_and_those_of_others_stay() {
     let house = House::new().await;
     let (ada, ben) = (account(&house, "ada").await, account(&house, "ben").await);
