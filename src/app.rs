@@ -10,7 +10,7 @@ use crate::domain::auth::Auth;
 use crate::domain::limits::Limiter;
 use crate::domain::pictures::Studio;
 use crate::error::Result;
-use crate::http::input::Limits;
+use crate::http::input::{Bodies, Limits};
 use crate::mail::Mail;
 
 /// The state. Clones share it.
@@ -34,6 +34,8 @@ pub struct State {
     pub limiter: Limiter,
     /// The thread that draws pictures.
     pub studio: Studio,
+    /// Room for bodies that are being received.
+    pub bodies: Bodies,
     /// Held as long as the state lives: one server to a data directory.
     _lock: DirLock,
 }
@@ -58,13 +60,24 @@ impl App {
         let auth = Auth::open(&config.auth, &config.keys(), config.longest_token(), &db, clock.clone())?;
         let mail = Mail::open(&config, db.clone(), clock.clone())?;
         let (limiter, studio) = (Limiter::new(clock.clone()), Studio::new()?);
-        Ok(Self(Arc::new(State { config, clock, db, auth, mail, limiter, studio, _lock: lock })))
+        Ok(Self(Arc::new(State {
+            config,
+            clock,
+            db,
+            auth,
+            mail,
+            limiter,
+            studio,
+            bodies: Bodies::default(),
+            _lock: lock,
+        })))
     }
 
     /// What the settings say about input.
     pub fn limits(&self) -> Limits {
         Limits {
             body_max_bytes: self.config.server.body_max_bytes,
+            bodies: self.bodies.clone(),
             test_domains: self.config.environment == Environment::Development,
         }
     }

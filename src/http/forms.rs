@@ -25,8 +25,8 @@ pub struct Form<T>(pub T);
 impl<T: Input + Send> Parts for Form<T> {
     const IS_BODY: bool = true;
 
-    async fn read(request: &mut Request, limits: Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
-        let body = body(request, limits.body_max_bytes).await?;
+    async fn read(request: &mut Request, limits: &Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
+        let body = body(request, limits, limits.body_max_bytes).await?;
         let mut values = match media_type(request.headers()).as_deref() {
             Some(URL_ENCODED) => pairs(&body),
             Some(MULTIPART) => texts(multipart(request.headers(), body).await?),
@@ -52,7 +52,7 @@ pub struct JsonOrForm<T>(pub T);
 impl<T: Input + Send> Parts for JsonOrForm<T> {
     const IS_BODY: bool = true;
 
-    async fn read(request: &mut Request, limits: Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
+    async fn read(request: &mut Request, limits: &Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
         match media_type(request.headers()).as_deref() {
             Some(URL_ENCODED | MULTIPART) => {
                 Ok(Form::read(request, limits, faults).await?.map(|Form(given)| Self(given)))
@@ -82,8 +82,8 @@ impl Input for UploadForm {
 impl<const BYTES_MAX: usize> Parts for Upload<BYTES_MAX> {
     const IS_BODY: bool = true;
 
-    async fn read(request: &mut Request, _: Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
-        let body = body(request, BYTES_MAX + AROUND_FILE_BYTES_MAX).await?;
+    async fn read(request: &mut Request, limits: &Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
+        let body = body(request, limits, BYTES_MAX + AROUND_FILE_BYTES_MAX).await?;
         let file = match media_type(request.headers()).as_deref() {
             Some(MULTIPART) => {
                 let fields = multipart(request.headers(), body).await?;

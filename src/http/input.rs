@@ -5,17 +5,20 @@
 
 use std::borrow::Cow;
 use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use salvo::extract::Metadata;
-use salvo::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use salvo::http::{HeaderMap, ParseError};
+use salvo::http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use salvo::http::{HeaderMap, ParseError, Version};
 use salvo::oapi::{
     Components, Content, EndpointArgRegister, Object, Operation, Parameter, ParameterIn, RefOr, RequestBody,
     Schema, schema::SchemaType,
 };
 use salvo::{Depot, Extractible, Request};
 use serde_json::{Map, Value, json};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::answer::Failure;
 use super::extract::{app_of, ask_again};
@@ -209,7 +212,7 @@ pub trait Parts: Sized + Send {
     /// Reads the part; its faults are added to `faults`, and then it is `None`.
     fn read(
         request: &mut Request,
-        limits: Limits,
+        limits: &Limits,
         faults: &mut Vec<Invalid>,
     ) -> impl Future<Output = Result<Option<Self>>> + Send;
 
@@ -217,11 +220,42 @@ pub trait Parts: Sized + Send {
     fn describe(components: &mut Components, operation: &mut Operation) -> Vec<Invalid>;
 }
 
+/// Room for the bodies that are being received, so that many who send slowly fill no memory. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Bodies(Arc<Semaphore>);
+
+/// All bodies that are being received take at most so many KiB, but for small ones.
+const BODIES_KIB_MAX: usize = 64 * 1024;
+/// A body of so many bytes is small: for it there is always room.
+const SMALL_BODY_BYTES_MAX: usize = 8 * 1024;
+
+impl Default for Bodies {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(BODIES_KIB_MAX)))
+    }
+}
+
+impl Bodies {
+    /// Room for a body of so many bytes, until the permit is dropped.
+    fn take(&self, bytes: usize) -> Result<Option<SemaphorePermit<'_>>> {
+        if bytes <= SMALL_BODY_BYTES_MAX {
+            return Ok(None);
+        }
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+        self.0.try_acquire_many(kib).map(Some).map_err(|_| Refusal::Busy(BUSY).into())
+    }
+}
+
+/// How long whoever finds no room is told to wait.
+const BUSY: Duration = Duration::from_secs(1);
+
 /// What the server's settings say about input.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// Largest body, in bytes.
     pub body_max_bytes: usize,
+    /// What all bodies that are being received may take.
+    pub bodies: Bodies,
     /// Whether addresses under `.test` are taken.
     pub test_domains: bool,
 }
@@ -236,7 +270,7 @@ impl<'ex, T: Parts> Extractible<'ex> for Valid<T> {
     async fn extract(request: &'ex mut Request, depot: &'ex mut Depot) -> Result<Self, Failure> {
         let limits = app_of(depot)?.limits();
         let mut faults = Vec::new();
-        let read = T::read(request, limits, &mut faults).await?;
+        let read = T::read(request, &limits, &mut faults).await?;
         if T::IS_BODY {
             ask_again(request, depot)?;
         }
@@ -257,7 +291,7 @@ impl<T: Parts> EndpointArgRegister for Valid<T> {
 impl<T: Input + Send> Parts for Path<T> {
     const IS_BODY: bool = false;
 
-    async fn read(request: &mut Request, limits: Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
+    async fn read(request: &mut Request, limits: &Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
         let values = request
             .params()
             .iter()
@@ -274,7 +308,7 @@ impl<T: Input + Send> Parts for Path<T> {
 impl<T: Input + Send> Parts for Query<T> {
     const IS_BODY: bool = false;
 
-    async fn read(request: &mut Request, limits: Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
+    async fn read(request: &mut Request, limits: &Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
         let values = pairs(request.uri().query().unwrap_or_default().as_bytes());
         Ok(read_fields("query", &values, false, limits, faults).map(Self))
     }
@@ -287,8 +321,8 @@ impl<T: Input + Send> Parts for Query<T> {
 impl<T: Input + Send> Parts for Json<T> {
     const IS_BODY: bool = true;
 
-    async fn read(request: &mut Request, limits: Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
-        let body = body(request, limits.body_max_bytes).await?;
+    async fn read(request: &mut Request, limits: &Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
+        let body = body(request, limits, limits.body_max_bytes).await?;
         Ok(json_object(request.headers(), &body, faults)
             .and_then(|values| read_fields("body", &values, true, limits, faults))
             .map(Self))
@@ -303,7 +337,7 @@ impl<T: Input + Send> Parts for Json<T> {
 impl<A: Parts, B: Parts> Parts for (A, B) {
     const IS_BODY: bool = A::IS_BODY || B::IS_BODY;
 
-    async fn read(request: &mut Request, limits: Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
+    async fn read(request: &mut Request, limits: &Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
         let a = A::read(request, limits, faults).await?;
         let b = B::read(request, limits, faults).await?;
         Ok(a.zip(b))
@@ -320,7 +354,7 @@ pub(super) fn read_fields<T: Input>(
     part: &'static str,
     values: &Map<String, Value>,
     whole: bool,
-    limits: Limits,
+    limits: &Limits,
     faults: &mut Vec<Invalid>,
 ) -> Option<T> {
     let source = Source::Request { values, whole, faults };
@@ -416,12 +450,16 @@ pub(super) fn media_type(headers: &HeaderMap) -> Option<String> {
     Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
-pub(super) async fn body(request: &mut Request, max_bytes: usize) -> Result<Bytes> {
+pub(super) async fn body(request: &mut Request, limits: &Limits, max_bytes: usize) -> Result<Bytes> {
     let announced =
         request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|bytes| bytes > max_bytes) {
         return Err(Refusal::BodyTooLarge.into());
     }
+    // One that does not say how long it is may become as long as any.
+    let is_endless =
+        request.headers().contains_key(TRANSFER_ENCODING) || request.version() > Version::HTTP_11;
+    let _room = limits.bodies.take(announced.unwrap_or(if is_endless { max_bytes } else { 0 }))?;
     match request.payload_with_max_size(max_bytes).await {
         Ok(bytes) => Ok(bytes.clone()),
         Err(ParseError::PayloadTooLarge) => Err(Refusal::BodyTooLarge.into()),

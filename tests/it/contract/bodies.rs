@@ -248,3 +248,41 @@ async fn who_has_no_token_is_told_so_before_the_body_is_read() {
     let found = answer(house.request("PATCH", "/api/v1.0/users/admin/x/role?new_role=x")).await;
     found.refuses(401, "Not authenticated");
 }
+
+#[tokio::test]
+async fn bodies_that_do_not_end_take_no_more_than_their_room_and_small_ones_always_find_some() {
+    let house = House::new().await;
+    for framing in ["Content-Length: 1048576", "Transfer-Encoding: chunked"] {
+        // 64 of 1 MiB fill the room.
+        let mut waiting = tokio::task::JoinSet::new();
+        for _ in 0..80 {
+            let mut stream = TcpStream::connect(house.server.address).await.unwrap();
+            let head = head("/api/v1.0/auth/register", "", framing);
+            stream.write_all(head.as_bytes()).await.unwrap();
+            waiting.spawn(async move {
+                let mut buffer = [0; 1024];
+                let read = stream.read(&mut buffer).await.unwrap();
+                String::from_utf8_lossy(&buffer[..read]).into_owned()
+            });
+        }
+        for _ in 64..80 {
+            let said = waiting.join_next().await.unwrap().unwrap().to_ascii_lowercase();
+            assert!(said.starts_with("http/1.1 503 ") && said.contains("\r\nretry-after: 1\r\n"), "{said}");
+        }
+        let large = json!({ "username": "x".repeat(10_000) });
+        house
+            .post("/api/v1.0/auth/register", large.clone())
+            .await
+            .refuses(503, "The server is busy. Please try again.");
+        house.register(if framing.contains("chunked") { "ada" } else { "ben" }).await;
+        // They hang up.
+        waiting.shutdown().await;
+        let found = async || house.post("/api/v1.0/auth/register", large.clone()).await.status;
+        let freed = tokio::time::timeout(std::time::Duration::from_secs(20), async {
+            while found().await != 422 {
+                tokio::task::yield_now().await;
+            }
+        });
+        freed.await.expect("the room is free again");
+    }
+}

@@ -1,0 +1,172 @@
+//! Floods: what other clients' reads notice of those who abuse the server, what it answers them, and its memory.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use super::load::{PASSWORD, Requests, Server, Until, request};
+
+/// How long each flood is measured.
+const SPAN: Duration = Duration::from_secs(5);
+
+/// Measures the reads of others in calm and in each flood.
+pub async fn run() {
+    let server = Server::start(&mut super::satchel());
+    let token = server.sign_in();
+    let signed = format!("Authorization: Bearer {token}\r\n");
+    let book = r#"{"title":"Dune","author":"Frank Herbert","publisher":"Chilton Books","publish_date":"1965-08-01","pages":412,"language":"English"}"#;
+    let create = request("POST", "/api/v1.0/books/", &signed, "application/json", book);
+    server.drive(&create, Until::Count(1000)).await;
+    let get = request("GET", "/api/v1.0/users/me", &signed, "", "");
+    server.drive(&get, Until::Time(SPAN)).await;
+    println!("{:<44}{:>10}{:>9}{:>10}  answers", "flood", "reads/s", "of calm", "RSS MB");
+    let show = |name: &str, reads: f64, calm: f64, answers: String| {
+        let share = 100.0 * reads / calm;
+        println!("{name:<44}{reads:>10.0}{share:>8.0}%{:>10.1}  {answers}", server.memory_mb());
+    };
+    let calm = async || server.drive(&get, Until::Time(SPAN)).await.rate;
+
+    let form = format!("username=bench%40example.com&password={}", PASSWORD.replace(' ', "+"));
+    let log_in = request("POST", "/api/v1.0/auth/login", "", "application/x-www-form-urlencoded", &form);
+    let registrations: Requests = (0..20_000)
+        .map(|n| {
+            let user = format!(
+                r#"{{"username":"flood{n}","email":"flood{n}@example.com","first_name":"F","last_name":"L","password":"{PASSWORD}"}}"#
+            );
+            request("POST", "/api/v1.0/auth/register", "", "application/json", &user)[0].clone()
+        })
+        .collect();
+    for (name, flood) in
+        [("log-ins over 32 connections", &log_in), ("registrations over 32 connections", &registrations)]
+    {
+        let before = calm().await;
+        let (reads, flood) =
+            tokio::join!(server.drive(&get, Until::Time(SPAN)), server.drive(flood, Until::Time(SPAN)));
+        let refused = format!("{:.0}/s, of which {} not 2xx", flood.rate, flood.refused);
+        show(name, reads.rate, before, refused);
+    }
+
+    let half = format!(
+        "POST /api/v1.0/auth/register HTTP/1.1\r\nHost: bench\r\nContent-Length: 1000000\r\n\r\n{}",
+        "x".repeat(900_000)
+    );
+    let slow = Crowd::gather(&server, 200, half.into_bytes()).await;
+    show("200 bodies of 1 MB that do not end", calm().await, calm().await, String::new());
+    println!("    {}", slow.leave().await);
+
+    let listing = request("GET", "/api/v1.0/books/?limit=1000", "", "", "")[0].repeat(50);
+    let deaf = Crowd::gather(&server, 200, listing).await;
+    show("200 that ask for 10 MB and read nothing", calm().await, calm().await, String::new());
+    drop(deaf);
+
+    let idle = Crowd::gather(&server, 9_900, Vec::new()).await;
+    let with_idle = calm().await;
+    show(&format!("{} idle connections", idle.len()), with_idle, calm().await, String::new());
+    drop(idle);
+
+    let head = format!("GET /health HTTP/1.1\r\nHost: bench\r\nX: {}\r\n\r\n", "x".repeat(1_000_000));
+    let heads = Crowd::gather(&server, 100, head.into_bytes()).await;
+    show("100 heads of 1 MB", calm().await, calm().await, String::new());
+    println!("    {}", heads.leave().await);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    show("afterwards", calm().await, calm().await, String::new());
+}
+
+/// Connections that have sent something and wait.
+struct Crowd(Vec<JoinHandle<Option<String>>>);
+
+impl Crowd {
+    async fn gather(server: &Server, count: usize, sends: Vec<u8>) -> Self {
+        let sends: Rc<[u8]> = sends.into();
+        let mut all = Vec::new();
+        for n in 0..count {
+            all.push(tokio::task::spawn_local(one(server.address, sends.clone())));
+            if n % 100 == 99 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Self(all)
+    }
+
+    fn len(&self) -> usize {
+        self.0.iter().filter(|one| !one.is_finished()).count()
+    }
+
+    /// What the server has said to those that it answered: each status line and how often it came.
+    async fn leave(mut self) -> String {
+        let mut heard = std::collections::BTreeMap::new();
+        for one in std::mem::take(&mut self.0) {
+            let said = if one.is_finished() { one.await.ok().flatten() } else { None };
+            *heard.entry(said.unwrap_or_else(|| "no answer yet, or cut off".into())).or_insert(0) += 1;
+        }
+        heard.iter().map(|(said, times)| format!("{times} × {said}")).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        self.0.iter().for_each(JoinHandle::abort);
+    }
+}
+
+async fn one(address: SocketAddr, sends: Rc<[u8]>) -> Option<String> {
+    let mut stream = TcpStream::connect(address).await.ok()?;
+    if stream.write_all(&sends).await.is_err() && sends.is_empty() {
+        return None;
+    }
+    if sends.starts_with(b"GET /api") {
+        // It never reads.
+        std::future::pending::<()>().await;
+    }
+    let mut head = [0; 256];
+    let read = stream.read(&mut head).await.ok()?;
+    Some(String::from_utf8_lossy(&head[..read]).lines().next()?.to_owned())
+}
+
+/// Drives reads and writes of several APIs for so many seconds; the memory must not grow after the first minute.
+pub async fn soak(seconds: f64) {
+    let server = Server::start(&mut super::satchel());
+    let token = server.sign_in();
+    let signed = format!("Authorization: Bearer {token}\r\n");
+    let json = "application/json";
+    let book = r#"{"title":"Dune","author":"Frank Herbert","publisher":"Chilton Books","publish_date":"1965-08-01","pages":412,"language":"English"}"#;
+    let mix: Requests = [
+        request("GET", "/health", "", "", ""),
+        request("GET", "/api/v1.0/users/me", &signed, "", ""),
+        request("POST", "/api/v1.0/books/", &signed, json, book),
+        request("GET", "/api/v1.0/books/?limit=20", "", "", ""),
+        request("POST", "/v1/todos", &signed, json, r#"{"title":"Learn Rust"}"#),
+        request("GET", "/v1/todos?page_size=20", &signed, "", ""),
+        request(
+            "POST",
+            "/items",
+            &signed,
+            json,
+            r#"{"name":"Tea","category":"Grocery","price_usd":1,"in_stock":true}"#,
+        ),
+        request("GET", "/items?limit=20", &signed, "", ""),
+        request("PUT", "/users/balance", &signed, json, r#"{"amount":1}"#),
+        request("GET", "/api/v1.0/books/nonsense", "", "", ""),
+    ]
+    .iter()
+    .map(|one| one[0].clone())
+    .collect();
+    let begun = Instant::now();
+    let mut peak = 0.0_f64;
+    while begun.elapsed().as_secs_f64() < seconds {
+        let load = server.drive(&mix, Until::Time(Duration::from_secs(30))).await;
+        peak = peak.max(server.memory_mb());
+        println!(
+            "{:>5.0} s  {:>8.0} req/s  {:>7.1} MB",
+            begun.elapsed().as_secs_f64(),
+            load.rate,
+            server.memory_mb()
+        );
+    }
+    println!("peak {peak:.1} MB");
+}
