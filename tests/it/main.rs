@@ -10,6 +10,7 @@ mod config;
 mod contactbook;
 mod contract;
 mod crash;
+mod disk_full;
 mod house;
 mod identity;
 mod letters;
