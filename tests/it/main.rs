@@ -17,6 +17,7 @@ mod letters;
 mod mail;
 mod migrations;
 mod openapi;
+mod restarts;
 mod security;
 mod storage;
 mod store;
