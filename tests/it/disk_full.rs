@@ -1,5 +1,6 @@
 //! A full disk: what would grow is refused in the words of each API, nothing is half done, and all else goes on.
 
+use futures_util::future::join_all;
 use reqwest::RequestBuilder;
 use rusqlite::types::FromSql;
 use serde_json::{Value, json};
@@ -123,6 +124,7 @@ fn assert_kept(house: &House, done: [usize; WRITES.len()]) {
         ("count(*) from users", users),
         ("users from user_total", users),
         ("count(*) from users where confirm_required = 1", people[4]),
+        ("count(*) from letters where email not in (select email from users)", 0),
     ] {
         assert_eq!(
             count::<i64>(house, &format!("select {what}")),
@@ -185,24 +187,31 @@ async fn a_full_disk_has_room_after_a_start_with_a_larger_limit() {
     assert_letters(&house, done[8]).await;
 }
 
-/// Writes that share a commit share its end, too: one that would have found room may be refused with the others.
+/// Writes that come at once share a commit; some of these need no room.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_writes_at_once_on_a_full_disk_those_that_were_answered_are_there_and_no_other() {
     let (house, ada) = small_house().await;
-    let mut done = [0; WRITES.len()];
-    for n in 0..30 {
-        let answers =
-            futures_util::future::join_all(WRITES.iter().map(|path| answer(write(&house, &ada, path, n))));
-        for ((path, done), answer) in WRITES.iter().zip(&mut done).zip(answers.await) {
-            if matches!(answer.status, 200 | 201) {
-                *done += 1;
-            } else {
-                is_refused(&answer, path);
+    let mut done = fill(&house, &ada).await;
+    let (mut balance, mut refused) = (0, 0);
+    for n in 0..60 {
+        let one_more = || house.by(&ada, "PUT", "/users/balance").json(&json!({ "amount": 1 }));
+        let grow = WRITES.iter().map(|path| write(&house, &ada, path, TOO_MANY + n));
+        let mixed = grow.flat_map(|grows| [one_more(), grows]);
+        for (place, answer) in join_all(mixed.map(answer)).await.iter().enumerate() {
+            let path = WRITES[place / 2];
+            match (answer.status, place % 2) {
+                (200 | 201, 0) => balance += 1,
+                (200 | 201, _) => done[place / 2] += 1,
+                (_, 0) => is_refused(answer, "/users/balance"),
+                _ => {
+                    is_refused(answer, path);
+                    refused += 1;
+                }
             }
         }
     }
-    assert!(done.iter().all(|done| *done > 0), "a write was never done: {done:?}");
-    assert!(done.iter().sum::<usize>() < 30 * WRITES.len(), "the disk was not filled");
+    assert!(balance > 0 && refused > 0, "{balance} were done, {refused} refused");
+    assert_eq!(send(&house, &ada, "GET", "/users/balance", Value::Null).await.body["balance"], balance);
     assert_kept(&house, done);
     assert_letters(&house, done[8]).await;
 }
