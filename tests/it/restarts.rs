@@ -1,7 +1,5 @@
 //! Restarts and clocks: what was ended stays so, and nobody is kept out for longer than he was told.
 
-use std::time::Duration;
-
 use futures_util::future::join_all;
 use satchel::clock::Timestamp;
 use satchel::config::Limits;
@@ -11,7 +9,7 @@ use serde_json::{Value, json};
 use crate::binary::{Place, Serving, broken, connect};
 use crate::house::{Answer, Guest, House, PASSWORD, answer, contact, send};
 
-const HOUR: u64 = 3_600;
+const HOUR: i64 = 3_600;
 const WRONG: &str = "not it at all";
 const NEW_PASSWORD: &str = "quite another battery staple";
 
@@ -249,8 +247,6 @@ fn set(house: &House, seconds: i64) {
     house.clock.set(Timestamp::from_seconds(beginning + seconds));
 }
 
-const AN_HOUR_AHEAD: i64 = 3_600;
-
 #[tokio::test]
 async fn what_was_ended_while_the_clock_ran_an_hour_ahead_stays_ended_and_the_rest_goes_on() {
     let house = House::new().await;
@@ -262,7 +258,7 @@ async fn what_was_ended_while_the_clock_ran_an_hour_ahead_stays_ended_and_the_re
     for (n, way) in WAYS.into_iter().enumerate() {
         dead.push((member(&house, &format!("guest{n}")).await, way));
     }
-    set(&house, AN_HOUR_AHEAD);
+    set(&house, HOUR);
     assert_eq!(at_all(&house, &stays.access).await, 401, "it is good for half an hour");
     let admin = again(&house, &admin).await;
     for (guest, way) in &dead {
@@ -287,7 +283,7 @@ async fn what_was_ended_while_the_clock_ran_an_hour_ahead_stays_ended_and_the_re
 #[tokio::test]
 async fn a_token_from_a_clock_that_ran_ahead_is_good_when_its_time_has_come_and_nobody_waits_for_that() {
     let house = House::new().await;
-    set(&house, AN_HOUR_AHEAD);
+    set(&house, HOUR);
     let ahead = member(&house, "ada").await;
     let out = again(&house, &ahead).await;
     assert_eq!(at_all(&house, &ahead.access).await, 200);
@@ -302,7 +298,7 @@ async fn a_token_from_a_clock_that_ran_ahead_is_good_when_its_time_has_come_and_
     assert_eq!(at_all(&house, &now.access).await, 200, "signed in at once");
     assert_eq!(refresh_at_all(&house, &now.refresh).await[0].status, 200);
     // The token that came too early was not spent by that, and what was ended is.
-    set(&house, AN_HOUR_AHEAD);
+    set(&house, HOUR);
     assert_eq!(at_all(&house, &ahead.access).await, 200);
     assert_eq!(refresh_at_all(&house, &ahead.refresh).await[0].status, 200);
     assert_dead(&house, &out, "logged out").await;
@@ -315,23 +311,23 @@ async fn a_link_that_was_used_while_the_clock_ran_ahead_is_used_up_when_it_is_ba
     let (ada, ben) = (member(&house, "ada").await, member(&house, "ben").await);
     let (link, of_ben) = (reset_link(&house, &ada).await, reset_link(&house, &ben).await);
     let body = |n: u32| json!({ "new_password": format!("{NEW_PASSWORD} {n}") });
-    set(&house, AN_HOUR_AHEAD - 1);
+    set(&house, HOUR - 1);
     assert_eq!(house.post(&link, body(1)).await.status, 200);
-    set(&house, AN_HOUR_AHEAD);
+    set(&house, HOUR);
     assert_eq!(house.post(&of_ben, body(1)).await.status, 400, "an hour is over");
     set(&house, 0);
     assert_eq!(house.post(&link, body(2)).await.status, 400);
     assert_eq!(house.log_in(&ada.email, &format!("{NEW_PASSWORD} 1")).await.status, 200);
     // One that nobody used has its time back.
     assert_eq!(house.post(&of_ben, body(2)).await.status, 200);
-    set(&house, -AN_HOUR_AHEAD);
+    set(&house, -HOUR);
     assert_eq!(house.post(&of_ben, body(3)).await.status, 400);
 }
 
 #[tokio::test]
 async fn a_clock_set_back_keeps_nobody_waiting_for_longer_than_he_was_told() {
     let house = House::new().await;
-    set(&house, AN_HOUR_AHEAD);
+    set(&house, HOUR);
     house.register("ada").await;
     let log_in = async |password: &str| house.log_in("ada@example.com", password).await;
     for _ in 0..5 {
@@ -358,7 +354,7 @@ async fn a_clock_set_forward_ends_the_waits_that_are_over_by_then_and_forgets_no
     for _ in 0..5 {
         assert_eq!(log_in(WRONG).await.status, 401);
     }
-    set(&house, AN_HOUR_AHEAD);
+    set(&house, HOUR);
     assert_eq!(log_in(WRONG).await.status, 401);
     assert_eq!(log_in(PASSWORD).await.header("retry-after"), "2");
 }
@@ -367,7 +363,7 @@ async fn a_clock_set_forward_ends_the_waits_that_are_over_by_then_and_forgets_no
 async fn contactbooks_limits_count_anew_after_a_jump_of_the_clock_either_way() {
     let house = House::with(|config| config.contactbook.limits = Limits::default()).await;
     let ada = member(&house, "ada").await;
-    for (n, seconds) in [0, -AN_HOUR_AHEAD, 1, AN_HOUR_AHEAD].into_iter().enumerate() {
+    for (n, seconds) in [0, -HOUR, 1, HOUR].into_iter().enumerate() {
         set(&house, seconds);
         let ada = again(&house, &ada).await;
         for (name, status) in [("a", 201), ("b", 201), ("c", 429)] {
@@ -384,7 +380,7 @@ async fn a_letter_from_a_clock_that_ran_ahead_leaves_in_an_hour_or_when_it_is_as
     let (ada, ben) = (member(&house, "ada").await, member(&house, "ben").await);
     // Somebody's mail server is down: nothing leaves yet.
     std::fs::write(house.config.mail_directory(), "").unwrap();
-    set(&house, AN_HOUR_AHEAD);
+    set(&house, HOUR);
     for guest in [&ada, &ben] {
         house.post("/api/auth/reset_pwd", json!({ "email": guest.email })).await;
     }
@@ -392,7 +388,7 @@ async fn a_letter_from_a_clock_that_ran_ahead_leaves_in_an_hour_or_when_it_is_as
     std::fs::remove_file(house.config.mail_directory()).unwrap();
     house.post("/api/auth/reset_pwd", json!({ "email": ada.email })).await;
     assert_eq!(house.letter().await.to, ada.email);
-    house.clock.advance(Duration::from_secs(HOUR + 60));
+    set(&house, HOUR + 60);
     assert_eq!(house.letter().await.to, ben.email);
 }
 
