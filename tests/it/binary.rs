@@ -160,7 +160,12 @@ impl Ended {
 
 impl Serving {
     /// Starts it, and waits until it has said where it listens.
-    pub async fn start(mut command: Command) -> Self {
+    pub async fn start(command: Command) -> Self {
+        Self::try_start(command).await.unwrap_or_else(|told| panic!("it does not serve: {told}"))
+    }
+
+    /// The same for one that may not: then it is what it said on stderr.
+    pub async fn try_start(mut command: Command) -> Result<Self, String> {
         let mut child = command.spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut err = child.stderr.take().unwrap();
@@ -172,7 +177,7 @@ impl Serving {
         let mut said = String::new();
         timeout(PATIENCE, out.read_line(&mut said)).await.expect("it says something").unwrap();
         let Some((_, url)) = said.trim_end().split_once(" listens on ") else {
-            panic!("it said {said:?}, and on stderr: {}", stderr.await.unwrap());
+            return Err(format!("{said}{}", stderr.await.unwrap()));
         };
         let url = url.to_owned();
         let stdout = tokio::spawn(async move {
@@ -180,7 +185,7 @@ impl Serving {
             said
         });
         let client = Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
-        Self { child, url, stdout, stderr, client }
+        Ok(Self { child, url, stdout, stderr, client })
     }
 
     /// `127.0.0.1:4711`

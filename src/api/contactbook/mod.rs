@@ -171,9 +171,10 @@ fn refusals(operation: &str) -> Vec<Refusal> {
             Refusal::EmailUnconfirmed,
             Refusal::UserInactive,
             Refusal::UserBlocked,
+            Refusal::StorageFull,
         ],
         "show_reset" | "reset_password" => vec![Refusal::ProofInvalid],
-        "confirm_email" => vec![Refusal::ProofInvalid, Refusal::ProofMalformed],
+        "confirm_email" => vec![Refusal::ProofInvalid, Refusal::ProofMalformed, Refusal::StorageFull],
         "list_contacts" | "list_birthdays" => vec![Refusal::TokenOfUnconfirmed],
         "create_contact" => vec![Refusal::TokenOfUnconfirmed, Refusal::ContactExists],
         "update_contact" => {

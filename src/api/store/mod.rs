@@ -61,6 +61,8 @@ fn refusals(operation: &str) -> Vec<Refusal> {
     match operation {
         "create_store_manager" => vec![Refusal::EmailTaken(Act::Create, super::EXAMPLE_EMAIL.into())],
         "create_token" => super::example_sign_in_refusals(),
+        // The one GET that writes.
+        "log_out_store_manager" => vec![Refusal::StorageFull],
         "get_item" => vec![Refusal::ItemNotFound(Act::Read, item)],
         "update_item" => {
             vec![Refusal::ItemNotFound(Act::Update, item), Refusal::NotYourItem(Act::Update)]

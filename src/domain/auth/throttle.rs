@@ -23,6 +23,9 @@ const ACCOUNT_FREE: u32 = 100;
 const FORGET_AFTER: Duration = Duration::from_secs(86_400);
 /// How long an address stays familiar to an account without a sign-in.
 const FAMILIAR_FOR: Duration = Duration::from_secs(90 * 86_400);
+/// How much later than the moment it is judged by a failure may be, since others fail meanwhile. One that is later
+/// still is of a clock that was set back.
+const MEANWHILE: Duration = Duration::from_secs(1);
 /// How many rows one purge removes at most.
 const PURGE_MAX: i64 = 500;
 
@@ -79,13 +82,13 @@ pub fn refuse_too_soon(db: &Read, now: Timestamp, settings: &config::Auth, attem
     if longest.is_zero() { Ok(()) } else { Err(Refusal::TooManyAttempts(round_up(longest)).into()) }
 }
 
-/// How much of the delay is left: 1 s after the last free failure, twice that after each further one.
+/// How much of the delay is left: 1 s after the last free failure, twice that after each further one. When the clock was
+/// set back nobody waits for its return: the next failure counts on from the earlier time.
 fn remaining(now: Timestamp, last: Timestamp, failures: u32, free: u32, max: Duration) -> Duration {
-    if failures < free || now.since(last) > FORGET_AFTER {
+    if failures < free || now.since(last) > FORGET_AFTER || last.since(now) > MEANWHILE {
         return Duration::ZERO;
     }
     let delay = Duration::from_secs(1_u64.checked_shl(failures - free).unwrap_or(u64::MAX)).min(max);
-    // A clock that was set back makes nobody wait longer than the delay.
     delay.saturating_sub(now.since(last))
 }
 
@@ -164,8 +167,11 @@ mod tests {
                 "{failures} failures, {after} s later"
             );
         }
-        let set_back = last.minus(Duration::from_secs(3600));
-        assert_eq!(remaining(set_back, last, 5, 5, max), Duration::from_secs(1));
+        for (milliseconds, expected) in [(1, 900), (1_000, 900), (1_001, 0), (3_600_000, 0)] {
+            let set_back = last.minus(Duration::from_millis(milliseconds));
+            let expected = Duration::from_secs(expected);
+            assert_eq!(remaining(set_back, last, 90, 5, max), expected, "{milliseconds} ms before");
+        }
     }
 
     #[test]

@@ -13,8 +13,8 @@ use satchel::error::{Error, Refusal};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{again, connect, header_of, log_out, look_up, me, read_out, status_of};
-use crate::house::{House, answer, book, registration};
+use super::{again, connect, header_of, log_out, look_up, me, read_out, set_blocked, status_of};
+use crate::house::{House, answer, book, contact, registration};
 
 /// How long a running server may take to notice what another process did.
 const NOTICED_WITHIN: Duration = Duration::from_secs(5);
@@ -255,20 +255,26 @@ async fn whoever_was_deleted_between_the_question_and_the_deed_is_refused_withou
 }
 
 #[tokio::test]
-async fn a_body_that_comes_after_the_log_out_does_nothing() {
+async fn a_body_that_comes_after_a_log_out_a_block_a_deactivation_or_a_demotion_does_nothing() {
     let house = House::new().await;
     let admin = house.guest_as("root", Role::Admin).await;
     let ada = house.guest("ada").await;
+    house.confirm(&ada).await;
     let own = house.book(&ada, "Dune").await;
     let update = format!("PATCH /api/v1.0/books/{}", own["uuid"].as_str().unwrap());
     let promote = format!("PATCH /api/v1.0/users/admin/{}", ada.uuid);
-    for (request, body, is_admin) in [
-        ("POST /api/v1.0/books/", book("Emma"), false),
-        (update.as_str(), json!({ "title": "Emma" }), false),
-        ("PUT /users/balance", json!({ "amount": 1 }), false),
-        (promote.as_str(), json!({ "role": "admin" }), true),
+    let todo = json!({ "title": "Emma" });
+    for (request, body, end) in [
+        ("POST /api/v1.0/books/", book("Emma"), "log-out"),
+        (update.as_str(), json!({ "title": "Emma" }), "log-out"),
+        ("PUT /users/balance", json!({ "amount": 1 }), "log-out"),
+        ("PUT /users/balance", json!({ "amount": 1 }), "block"),
+        ("POST /v1/todos", todo.clone(), "block"),
+        ("POST /v1/todos", todo, "deactivation"),
+        ("POST /api/contacts/", contact("Emma"), "block"),
+        (promote.as_str(), json!({ "role": "admin" }), "demotion"),
     ] {
-        let guest = again(&house, if is_admin { &admin } else { &ada }).await;
+        let guest = again(&house, if end == "demotion" { &admin } else { &ada }).await;
         let body = body.to_string();
         let mut stream = connect(&house).await;
         let head = format!(
@@ -282,19 +288,34 @@ async fn a_body_that_comes_after_the_log_out_does_nothing() {
         let mut go_on = [0; 25];
         tokio::time::timeout(NOTICED_WITHIN, stream.read_exact(&mut go_on)).await.unwrap().unwrap();
         assert!(go_on.starts_with(b"HTTP/1.1 100 Continue"));
-        if is_admin {
-            let second = house.guest_as("second", Role::Admin).await;
-            assert_eq!(me(&house, &second.access).await, 200);
-            house.change(&admin.uuid, users::Patch { role: Some(Role::User), ..Default::default() }).await;
-        } else {
-            assert_eq!(log_out(&house, &guest.access).await.status, 200);
+        let active = |is_active| users::Patch { is_active: Some(is_active), ..Default::default() };
+        match end {
+            "log-out" => assert_eq!(log_out(&house, &guest.access).await.status, 200),
+            // He is let in again before the body comes: that does not revive what he began.
+            "block" => {
+                set_blocked(&house, &ada, true).await;
+                set_blocked(&house, &ada, false).await;
+            }
+            "deactivation" => {
+                house.change(&ada.uuid, active(false)).await;
+                house.change(&ada.uuid, active(true)).await;
+            }
+            _ => {
+                let second = house.guest_as("second", Role::Admin).await;
+                assert_eq!(me(&house, &second.access).await, 200);
+                let demotion = users::Patch { role: Some(Role::User), ..Default::default() };
+                house.change(&admin.uuid, demotion).await;
+            }
         }
         stream.write_all(body.as_bytes()).await.unwrap();
         let (said, _) = read_out(&mut stream).await;
-        assert_eq!(status_of(&said), Some(401), "{request}: {said}");
+        assert_eq!(status_of(&said), Some(401), "{request}, {end}: {said}");
     }
     assert_eq!(look_up::<i64>(&house, "select count(*) from books where title = 'Dune'"), 1);
     assert_eq!(look_up::<i64>(&house, "select count(*) from books"), 1);
+    for table in ["todos", "contacts"] {
+        assert_eq!(look_up::<i64>(&house, &format!("select count(*) from {table}")), 0);
+    }
     assert_eq!(look_up::<i64>(&house, "select sum(balance) from users"), 0);
     assert_eq!(look_up::<String>(&house, "select role from users where username = 'ada'"), "user");
 }
