@@ -21,7 +21,7 @@ pub async fn run() {
     let book = r#"{"title":"Dune","author":"Frank Herbert","publisher":"Chilton Books","publish_date":"1965-08-01","pages":412,"language":"English"}"#;
     let create = request("POST", "/api/v1.0/books/", &signed, "application/json", book);
     server.drive(&create, Until::Count(1000)).await;
-    let get = request("GET", "/api/v1.0/users/me", &signed, "", "");
+    let get = request("GET", "/v1/auth/me", &signed, "", "");
     server.drive(&get, Until::Time(SPAN)).await;
     println!("{:<44}{:>10}{:>9}{:>10}  answers", "flood", "reads/s", "of calm", "RSS MB");
     let show = |name: &str, reads: f64, calm: f64, answers: String| {
@@ -137,7 +137,7 @@ pub async fn soak(seconds: f64) {
     let book = r#"{"title":"Dune","author":"Frank Herbert","publisher":"Chilton Books","publish_date":"1965-08-01","pages":412,"language":"English"}"#;
     let mix: Requests = [
         request("GET", "/health", "", "", ""),
-        request("GET", "/api/v1.0/users/me", &signed, "", ""),
+        request("GET", "/v1/auth/me", &signed, "", ""),
         request("POST", "/api/v1.0/books/", &signed, json, book),
         request("GET", "/api/v1.0/books/?limit=20", "", "", ""),
         request("POST", "/v1/todos", &signed, json, r#"{"title":"Learn Rust"}"#),

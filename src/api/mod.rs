@@ -86,8 +86,8 @@ fn example_sign_in_refusals() -> Vec<Refusal> {
 pub fn service(app: &App) -> Service {
     let mut router = api_router();
     if app.config.server.docs {
-        let document = serde_json::to_vec(&document()).expect("the document is JSON");
-        router = router.append(&mut docs::routes(document.into()));
+        let document = || serde_json::to_vec(&document()).expect("the document is JSON");
+        router = router.append(&mut docs::routes(document));
     }
     let service = Service::new(router).hoop(Edge::new(app.clone(), VOICES.as_slice()));
     let origins = &app.config.server.cors_origins;

@@ -1,5 +1,7 @@
 //! The docs page: Scalar, served wholly from the binary, and the OpenAPI document it shows.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use rust_embed::RustEmbed;
 use salvo::http::header::{
@@ -26,14 +28,15 @@ const SCRIPT_HASH: &str = include_str!(concat!(env!("OUT_DIR"), "/scalar.hash"))
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
      img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// `/scalar` and what it needs, and the ways that lead there.
-pub fn routes(document: Bytes) -> Vec<Router> {
+/// `/scalar` and what it needs, and the ways that lead there. The document is made when it is first asked for: that
+/// takes longer, and more memory, than all the rest of a start.
+pub fn routes(document: fn() -> Vec<u8>) -> Vec<Router> {
     let to_docs = || Redirect("/scalar");
     vec![
         at("/").get(to_docs()).into(),
         at("/docs").get(to_docs()).into(),
         at("/redoc").get(to_docs()).into(),
-        at("/openapi.json").get(document_at(document)).into(),
+        at("/openapi.json").get(Document(LazyLock::new(Box::new(move || document().into())))).into(),
         at("/scalar").get(page()).into(),
         at("/scalar/before.js").get(asset("before.js", "text/javascript; charset=utf-8")).into(),
         at("/scalar/start.js").get(asset("start.js", "text/javascript; charset=utf-8")).into(),
@@ -69,12 +72,18 @@ impl Handler for Fixed {
     }
 }
 
-fn document_at(document: Bytes) -> Fixed {
-    let headers = vec![
-        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
-        (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-    ];
-    Fixed { bytes: document, headers }
+/// The document, once somebody wants it.
+struct Document(LazyLock<Bytes, Box<dyn Fn() -> Bytes + Send>>);
+
+#[async_trait]
+impl Handler for Document {
+    async fn handle(&self, _: &mut Request, _: &mut Depot, response: &mut Response, _: &mut FlowCtrl) {
+        response.status_code(StatusCode::OK);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        response.body(Bytes::clone(&self.0));
+    }
 }
 
 fn page() -> Fixed {
