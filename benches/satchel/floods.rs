@@ -54,23 +54,28 @@ pub async fn run() {
         "POST /api/v1.0/auth/register HTTP/1.1\r\nHost: bench\r\nContent-Length: 1000000\r\n\r\n{}",
         "x".repeat(900_000)
     );
+    let before = calm().await;
     let slow = Crowd::gather(&server, 200, half.into_bytes()).await;
-    show("200 bodies of 1 MB that do not end", calm().await, calm().await, String::new());
+    show("200 bodies of 1 MB that do not end", calm().await, before, String::new());
     println!("    {}", slow.leave().await);
 
     let listing = request("GET", "/api/v1.0/books/?limit=1000", "", "", "")[0].repeat(50);
-    let deaf = Crowd::gather(&server, 200, listing).await;
-    show("200 that ask for 10 MB and read nothing", calm().await, calm().await, String::new());
+    let before = calm().await;
+    let deaf = Crowd::gather(&server, 20, listing).await;
+    // Until the socket buffers are full the answers are made.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    show("20 that ask for 10 MB and read nothing", calm().await, before, String::new());
     drop(deaf);
 
+    let before = calm().await;
     let idle = Crowd::gather(&server, 9_900, Vec::new()).await;
-    let with_idle = calm().await;
-    show(&format!("{} idle connections", idle.len()), with_idle, calm().await, String::new());
+    show(&format!("{} idle connections", idle.len()), calm().await, before, String::new());
     drop(idle);
 
     let head = format!("GET /health HTTP/1.1\r\nHost: bench\r\nX: {}\r\n\r\n", "x".repeat(1_000_000));
+    let before = calm().await;
     let heads = Crowd::gather(&server, 100, head.into_bytes()).await;
-    show("100 heads of 1 MB", calm().await, calm().await, String::new());
+    show("100 heads of 1 MB", calm().await, before, String::new());
     println!("    {}", heads.leave().await);
     tokio::time::sleep(Duration::from_secs(2)).await;
     show("afterwards", calm().await, calm().await, String::new());
