@@ -32,7 +32,7 @@ const DECODER_BYTES_MAX: u64 = 144 * 1024 * 1024;
 const JPEG_QUALITY: u8 = 85;
 /// One picture is drawn at a time: the largest one needs 192 MiB while it is.
 const THREADS: usize = 1;
-/// So many uploads may wait, of 5 MiB each when their bodies are let go.
+/// So many uploads may wait, each with its body of 5 MiB at most.
 const QUEUE: usize = 8;
 
 /// What a picture is encoded as.
