@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use super::load::{PASSWORD, Requests, Server, Until, request};
+use super::load::{BOOK, PASSWORD, Requests, Server, Until, request};
 
 /// How long each flood is measured.
 const SPAN: Duration = Duration::from_secs(5);
@@ -18,8 +18,7 @@ pub async fn run() {
     let server = Server::start(&mut super::satchel());
     let token = server.sign_in();
     let signed = format!("Authorization: Bearer {token}\r\n");
-    let book = r#"{"title":"Dune","author":"Frank Herbert","publisher":"Chilton Books","publish_date":"1965-08-01","pages":412,"language":"English"}"#;
-    let create = request("POST", "/api/v1.0/books/", &signed, "application/json", book);
+    let create = request("POST", "/api/v1.0/books/", &signed, "application/json", BOOK);
     server.drive(&create, Until::Count(1000)).await;
     let get = request("GET", "/v1/auth/me", &signed, "", "");
     server.drive(&get, Until::Time(SPAN)).await;
@@ -139,11 +138,10 @@ pub async fn soak(seconds: f64) {
     let token = server.sign_in();
     let signed = format!("Authorization: Bearer {token}\r\n");
     let json = "application/json";
-    let book = r#"{"title":"Dune","author":"Frank Herbert","publisher":"Chilton Books","publish_date":"1965-08-01","pages":412,"language":"English"}"#;
     let mix: Requests = [
         request("GET", "/health", "", "", ""),
         request("GET", "/v1/auth/me", &signed, "", ""),
-        request("POST", "/api/v1.0/books/", &signed, json, book),
+        request("POST", "/api/v1.0/books/", &signed, json, BOOK),
         request("GET", "/api/v1.0/books/?limit=20", "", "", ""),
         request("POST", "/v1/todos", &signed, json, r#"{"title":"Learn Rust"}"#),
         request("GET", "/v1/todos?page_size=20", &signed, "", ""),

@@ -15,6 +15,8 @@ const CONNECTIONS: usize = 32;
 /// Linux counts CPU time in ticks of this many microseconds.
 const TICK_US: f64 = 10_000.0;
 pub const PASSWORD: &str = "correct horse battery staple";
+/// A book as it is sent.
+pub const BOOK: &str = r#"{"title":"Dune","author":"Frank Herbert","publisher":"Chilton Books","publish_date":"1965-08-01","pages":412,"language":"English"}"#;
 
 /// Requests as they go over the wire; they are sent in turn.
 pub type Requests = Rc<[Vec<u8>]>;

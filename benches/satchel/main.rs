@@ -20,7 +20,7 @@ use salvo::conn::tcp::TcpAcceptor;
 use salvo::{Router, handler};
 use tokio::task::LocalSet;
 
-use self::load::{Load, PASSWORD, Server, Until, request};
+use self::load::{BOOK, Load, PASSWORD, Server, Until, request};
 
 /// Rows at least in the lists that are read.
 const ROWS: usize = 10_000;
@@ -87,8 +87,7 @@ async fn bench(span: Duration) {
     let idle = server.memory_mb();
     let token = server.sign_in();
     let signed = format!("Authorization: Bearer {token}\r\n");
-    let book = r#"{"title":"Dune","author":"Frank Herbert","publisher":"Chilton Books","publish_date":"1965-08-01","pages":412,"language":"English"}"#;
-    let create = request("POST", "/api/v1.0/books/", &signed, "application/json", book);
+    let create = request("POST", "/api/v1.0/books/", &signed, "application/json", BOOK);
     let first = server.once(&create[0]);
     let uuid = first
         .split("\"uuid\":\"")

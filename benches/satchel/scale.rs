@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use satchel::http::rules::Cursor;
 use tempfile::TempDir;
 
-use super::load::{Load, Requests, Server, Until, request};
+use super::load::{BOOK, Load, Requests, Server, Until, request};
 
 /// How long each route is driven.
 const SPAN: Duration = Duration::from_secs(3);
@@ -57,8 +57,7 @@ async fn measure(rows: i64) {
     ] {
         show(work, &server.drive(&get(&path), Until::Time(SPAN)).await);
     }
-    let book = r#"{"title":"Dune","author":"Frank Herbert","publisher":"Chilton Books","publish_date":"1965-08-01","pages":412,"language":"English"}"#;
-    let create = request("POST", "/api/v1.0/books/", &signed, "application/json", book);
+    let create = request("POST", "/api/v1.0/books/", &signed, "application/json", BOOK);
     show("create a book, durable", &server.drive(&create, Until::Time(SPAN)).await);
     println!(
         "{:<40}{rows:>12}  filled in {:.0} s, first answer after {:.0} ms, {:.1} MB resident",

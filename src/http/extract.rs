@@ -57,7 +57,8 @@ pub fn app_of(depot: &Depot) -> Result<&App> {
     }
 }
 
-static NOTHING: Metadata = Metadata::new("");
+/// What salvo is told of arguments that describe themselves.
+pub(super) static NOTHING: Metadata = Metadata::new("");
 
 impl<'ex> Extractible<'ex> for App {
     fn metadata() -> &'static Metadata {

@@ -15,6 +15,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::answer::{Done, Failure, Message, describe};
+use super::extract::NOTHING;
 use super::input::schema;
 use crate::html::escape;
 
@@ -72,8 +73,6 @@ pub struct Reader {
     /// HEAD: a look that changes nothing (RFC 9110 §9.2.1).
     pub only_looks: bool,
 }
-
-static NOTHING: Metadata = Metadata::new("");
 
 impl<'ex> Extractible<'ex> for Reader {
     fn metadata() -> &'static Metadata {

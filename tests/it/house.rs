@@ -163,6 +163,20 @@ impl House {
         answer(self.request("GET", path)).await
     }
 
+    /// Says that HEAD answers as GET does, but for the body; the answer to HEAD.
+    pub async fn head_like_get(&self, guest: &Guest, path: &str) -> Answer {
+        let mut get = answer(self.by(guest, "GET", path)).await;
+        let mut head = answer(self.by(guest, "HEAD", path)).await;
+        assert_eq!((head.status, &*head.text), (get.status, ""), "{path}");
+        for headers in [&mut get.headers, &mut head.headers] {
+            for own in ["x-request-id", "x-process-time", "date"] {
+                headers.remove(own);
+            }
+        }
+        assert_eq!(head.headers, get.headers, "{path}");
+        head
+    }
+
     pub async fn post(&self, path: &str, body: Value) -> Answer {
         answer(self.request("POST", path).json(&body)).await
     }
