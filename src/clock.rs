@@ -60,24 +60,23 @@ impl Timestamp {
         let at = jiff::Timestamp::from_microsecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         let at = jiff::tz::Offset::UTC.to_datetime(at);
         let micros = u32::try_from(self.0.rem_euclid(1_000_000)).expect("a second has a million of them");
-        let mut text = String::with_capacity("2026-11-21T05:06:39.560803Z".len());
+        let mut text = *b"0000-00-00T00:00:00.000000Z";
         // A page of a list has many of these: the digits are written without a formatter.
-        for (value, digits, end) in [
-            (u32::from(at.year().unsigned_abs()), 4, '-'),
-            (u32::from(at.month().unsigned_abs()), 2, '-'),
-            (u32::from(at.day().unsigned_abs()), 2, 'T'),
-            (u32::from(at.hour().unsigned_abs()), 2, ':'),
-            (u32::from(at.minute().unsigned_abs()), 2, ':'),
-            (u32::from(at.second().unsigned_abs()), 2, '.'),
-            (micros, 6, 'Z'),
+        for (place, mut value) in [
+            (0..4, u32::from(at.year().unsigned_abs())),
+            (5..7, u32::from(at.month().unsigned_abs())),
+            (8..10, u32::from(at.day().unsigned_abs())),
+            (11..13, u32::from(at.hour().unsigned_abs())),
+            (14..16, u32::from(at.minute().unsigned_abs())),
+            (17..19, u32::from(at.second().unsigned_abs())),
+            (20..26, micros),
         ] {
-            for place in (0..digits).rev() {
-                let digit = value / 10_u32.pow(place) % 10;
-                text.push(char::from_digit(digit, 10).expect("it is below ten"));
+            for digit in text[place].iter_mut().rev() {
+                *digit += u8::try_from(value % 10).expect("it is below ten");
+                value /= 10;
             }
-            text.push(end);
         }
-        text
+        String::from_utf8(text.to_vec()).expect("digits are ASCII")
     }
 }
 

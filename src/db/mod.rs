@@ -130,7 +130,8 @@ impl Db {
     }
 
     /// Writes, on the writer thread. It answers after the commit that holds the job is on the disk; the job is
-    /// done, too, when nobody waits for it any more.
+    /// done, too, when nobody waits for it any more. It may be undone and done again, when another that shares its
+    /// transaction fails.
     ///
     /// # Errors
     /// What the closure returns: then nothing of it stays. A fault when it panics or the commit fails,
@@ -138,7 +139,7 @@ impl Db {
     /// the database for longer than five seconds, or after [`Db::close`].
     pub async fn write<T: Send + 'static>(
         &self,
-        f: impl FnOnce(&Write<'_>) -> Result<T> + Send + 'static,
+        f: impl Fn(&Write<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (sender, answer) = oneshot::channel();
         self.0.writer.offer(f, move |outcome| sender.send(outcome).err())?;
@@ -151,7 +152,7 @@ impl Db {
     /// Those of [`Db::write`], except that a full queue is waited for.
     pub fn write_blocking<T: Send + 'static>(
         &self,
-        f: impl FnOnce(&Write<'_>) -> Result<T> + Send + 'static,
+        f: impl Fn(&Write<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (sender, answer) = sync_channel(1);
         self.0.writer.push(f, move |outcome| sender.send(outcome).err().map(|unsent| unsent.0))?;

@@ -6,6 +6,7 @@ use rusqlite::{Row, named_params};
 use uuid::Uuid;
 
 use super::auth::{Caller, caller_gone};
+use super::set;
 use super::users::{Role, UserId};
 use crate::clock::Timestamp;
 use crate::db::{Read, Write};
@@ -104,23 +105,28 @@ pub enum Shelf {
 
 /// Adds a book to the caller's.
 pub fn create(db: &Write, caller: &Caller, uuid: Uuid, new: &NewBook) -> Result<Book> {
-    let sql = concatcp!(
-        "insert into books (uuid, title, author, publisher, publish_date, pages, language, user_id, created_at, \
-         updated_at)
-         values (:uuid, :title, :author, :publisher, :publish_date, :pages, :language, :user_id, :now, :now)
-         returning ",
-        Book::COLUMNS
-    );
-    let book = db.returning(
-        sql,
-        named_params! {
-            ":uuid": uuid, ":title": new.title, ":author": new.author, ":publisher": new.publisher,
-            ":publish_date": new.publish_date.to_string(), ":pages": new.pages, ":language": new.language,
-            ":user_id": caller.id(), ":now": db.now,
-        },
-        Book::from_row,
-    );
-    book.map_err(caller_gone)
+    let sql = "insert into books (uuid, title, author, publisher, publish_date, pages, language, user_id, created_at,
+                                  updated_at)
+               values (:uuid, :title, :author, :publisher, :publish_date, :pages, :language, :user_id, :now, :now)";
+    let publish_date = new.publish_date.to_string();
+    let params = named_params! {
+        ":uuid": uuid, ":title": new.title, ":author": new.author, ":publisher": new.publisher,
+        ":publish_date": publish_date, ":pages": new.pages, ":language": new.language,
+        ":user_id": caller.id(), ":now": db.now,
+    };
+    Ok(Book {
+        id: db.insert(sql, params).map_err(caller_gone)?,
+        uuid,
+        title: new.title.clone(),
+        author: new.author.clone(),
+        publisher: new.publisher.clone(),
+        publish_date,
+        pages: new.pages,
+        language: new.language.clone(),
+        user_id: Some(caller.id()),
+        created_at: db.now,
+        updated_at: db.now,
+    })
 }
 
 /// The book with this public id.
@@ -153,31 +159,27 @@ pub fn list(db: &Read, shelf: Shelf, before: Option<i64>, limit: i64) -> Result<
 
 /// Changes a book: one's own, or any for moderators and administrators.
 pub fn update(db: &Write, caller: &Caller, uuid: Uuid, patch: &Patch) -> Result<Book> {
-    let book = by_uuid(db, uuid)?;
+    let mut book = by_uuid(db, uuid)?;
     refuse_others(caller, &book, Act::Update)?;
-    let sql = concatcp!(
-        "update books set
-           title = coalesce(:title, title),
-           author = coalesce(:author, author),
-           publisher = coalesce(:publisher, publisher),
-           publish_date = coalesce(:publish_date, publish_date),
-           pages = coalesce(:pages, pages),
-           language = coalesce(:language, language),
-           updated_at = :now
-         where id = :id
-         returning ",
-        Book::COLUMNS
-    );
-    let changed = db.returning(
+    set(&mut book.title, patch.title.as_ref());
+    set(&mut book.author, patch.author.as_ref());
+    set(&mut book.publisher, patch.publisher.as_ref());
+    set(&mut book.publish_date, patch.publish_date.map(|date| date.to_string()).as_ref());
+    set(&mut book.pages, patch.pages.as_ref());
+    set(&mut book.language, patch.language.as_ref());
+    book.updated_at = db.now;
+    let sql = "update books set title = :title, author = :author, publisher = :publisher,
+                 publish_date = :publish_date, pages = :pages, language = :language, updated_at = :now
+               where id = :id";
+    db.execute(
         sql,
         named_params! {
-            ":title": patch.title, ":author": patch.author, ":publisher": patch.publisher,
-            ":publish_date": patch.publish_date.map(|date| date.to_string()), ":pages": patch.pages,
-            ":language": patch.language, ":now": db.now, ":id": book.id,
+            ":title": book.title, ":author": book.author, ":publisher": book.publisher,
+            ":publish_date": book.publish_date, ":pages": book.pages, ":language": book.language,
+            ":now": book.updated_at, ":id": book.id,
         },
-        Book::from_row,
     )?;
-    Ok(changed)
+    Ok(book)
 }
 
 /// Removes a book: one's own, or any for moderators and administrators.

@@ -103,19 +103,26 @@ pub struct NewContact {
 /// # Errors
 /// `ContactExists` when the caller has one of this name.
 pub fn create(db: &Write, caller: &Caller, new: &NewContact, avatar: &str) -> Result<Contact> {
-    let sql = concatcp!(
-        "insert into contacts (user_id, fullname, email, phone_number, birthday, additional, avatar,
-           created_at, updated_at)
-         values (:user, :fullname, :email, :phone_number, :birthday, :additional, :avatar, :now, :now)
-         returning ",
-        Contact::COLUMNS
-    );
+    let sql = "insert into contacts (user_id, fullname, email, phone_number, birthday, additional, avatar,
+                                     created_at, updated_at)
+               values (:user, :fullname, :email, :phone_number, :birthday, :additional, :avatar, :now, :now)";
+    let birthday = new.birthday.to_string();
     let params = named_params! {
         ":user": caller.id(), ":fullname": new.fullname, ":email": new.email,
-        ":phone_number": new.phone_number, ":birthday": new.birthday.to_string(),
-        ":additional": new.additional, ":avatar": avatar, ":now": db.now,
+        ":phone_number": new.phone_number, ":birthday": birthday, ":additional": new.additional,
+        ":avatar": avatar, ":now": db.now,
     };
-    db.returning(sql, params, Contact::from_row).map_err(name_taken)
+    Ok(Contact {
+        id: ContactId(db.insert(sql, params).map_err(name_taken)?),
+        user_id: caller.id(),
+        fullname: new.fullname.clone(),
+        email: new.email.clone(),
+        phone_number: new.phone_number,
+        birthday,
+        additional: new.additional.clone(),
+        avatar: avatar.to_owned(),
+        picture: None,
+    })
 }
 
 const LIST: &str = concatcp!(

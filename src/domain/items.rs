@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::auth::{Caller, caller_gone};
 use super::meaning;
+use super::set;
 use super::users::{Role, UserId};
 use crate::db::{Read, Write};
 use crate::error::{Act, Refusal, Result};
@@ -130,21 +131,22 @@ pub struct Patch {
 
 /// Adds an item to the caller's.
 pub fn create(db: &Write, caller: &Caller, uuid: Uuid, new: &NewItem) -> Result<Item> {
-    let sql = concatcp!(
-        "insert into items (uuid, name, category, price_usd, in_stock, user_id, created_at, updated_at)
-         values (:uuid, :name, :category, :price_usd, :in_stock, :user_id, :now, :now)
-         returning ",
-        Item::COLUMNS
-    );
-    let item = db.returning(
-        sql,
-        named_params! {
-            ":uuid": uuid, ":name": new.name, ":category": new.category, ":price_usd": new.price_usd,
-            ":in_stock": new.in_stock, ":user_id": caller.id(), ":now": db.now,
-        },
-        Item::from_row,
-    );
-    item.map_err(caller_gone)
+    let sql = "insert into items (uuid, name, category, price_usd, in_stock, user_id, created_at, updated_at)
+               values (:uuid, :name, :category, :price_usd, :in_stock, :user_id, :now, :now)";
+    let params = named_params! {
+        ":uuid": uuid, ":name": new.name, ":category": new.category, ":price_usd": new.price_usd,
+        ":in_stock": new.in_stock, ":user_id": caller.id(), ":now": db.now,
+    };
+    Ok(Item {
+        id: db.insert(sql, params).map_err(caller_gone)?,
+        uuid,
+        name: new.name.clone(),
+        category: new.category,
+        price_usd: new.price_usd,
+        in_stock: new.in_stock,
+        user_id: caller.id(),
+        user_uuid: caller.uuid(),
+    })
 }
 
 /// The item with this public id, whoever's it is.
@@ -167,27 +169,22 @@ pub fn list(db: &Read, before: Option<i64>, limit: i64) -> Result<Vec<Item>> {
 
 /// Changes an item: one's own, or any for moderators and administrators.
 pub fn update(db: &Write, caller: &Caller, uuid: Uuid, patch: &Patch) -> Result<Item> {
-    let item = changeable(db, caller, uuid, Act::Update)?;
-    let sql = concatcp!(
-        "update items set
-           name = coalesce(:name, name),
-           category = coalesce(:category, category),
-           price_usd = coalesce(:price_usd, price_usd),
-           in_stock = coalesce(:in_stock, in_stock),
-           updated_at = :now
-         where id = :id
-         returning ",
-        Item::COLUMNS
-    );
-    let changed = db.returning(
+    let mut item = changeable(db, caller, uuid, Act::Update)?;
+    set(&mut item.name, patch.name.as_ref());
+    set(&mut item.category, patch.category.as_ref());
+    set(&mut item.price_usd, patch.price_usd.as_ref());
+    set(&mut item.in_stock, patch.in_stock.as_ref());
+    let sql = "update items set name = :name, category = :category, price_usd = :price_usd,
+                 in_stock = :in_stock, updated_at = :now
+               where id = :id";
+    db.execute(
         sql,
         named_params! {
-            ":name": patch.name, ":category": patch.category, ":price_usd": patch.price_usd,
-            ":in_stock": patch.in_stock, ":now": db.now, ":id": item.id,
+            ":name": item.name, ":category": item.category, ":price_usd": item.price_usd,
+            ":in_stock": item.in_stock, ":now": db.now, ":id": item.id,
         },
-        Item::from_row,
     )?;
-    Ok(changed)
+    Ok(item)
 }
 
 /// Removes an item: one's own, or any for moderators and administrators.

@@ -23,6 +23,13 @@ fn meaning<T: Copy>(words: &[(&str, T)], value: ValueRef<'_>) -> FromSqlResult<T
     known.map(|(_, meaning)| *meaning).ok_or(FromSqlError::InvalidType)
 }
 
+/// Changes a field to what is given, if anything is.
+fn set<T: Clone>(field: &mut T, given: Option<&T>) {
+    if let Some(given) = given {
+        field.clone_from(given);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use tempfile::TempDir;

@@ -6,6 +6,7 @@ use rusqlite::{Row, named_params};
 
 use super::auth::{Caller, caller_gone};
 use super::meaning;
+use super::set;
 use super::users::UserId;
 use crate::clock::Timestamp;
 use crate::db::{Read, Write};
@@ -119,21 +120,22 @@ pub struct Patch {
 
 /// Adds an open todo to the caller's.
 pub fn create(db: &Write, caller: &Caller, new: &NewTodo) -> Result<Todo> {
-    let sql = concatcp!(
-        "insert into todos (title, description, priority, user_id, created_at, updated_at)
-         values (:title, :description, :priority, :user_id, :now, :now)
-         returning ",
-        Todo::COLUMNS
-    );
-    let todo = db.returning(
-        sql,
-        named_params! {
-            ":title": new.title, ":description": new.description, ":priority": new.priority,
-            ":user_id": caller.id(), ":now": db.now,
-        },
-        Todo::from_row,
-    );
-    todo.map_err(caller_gone)
+    let sql = "insert into todos (title, description, priority, user_id, created_at, updated_at)
+               values (:title, :description, :priority, :user_id, :now, :now)";
+    let params = named_params! {
+        ":title": new.title, ":description": new.description, ":priority": new.priority,
+        ":user_id": caller.id(), ":now": db.now,
+    };
+    Ok(Todo {
+        id: db.insert(sql, params).map_err(caller_gone)?,
+        title: new.title.clone(),
+        description: new.description.clone(),
+        priority: new.priority,
+        is_completed: false,
+        user_id: caller.id(),
+        created_at: db.now,
+        updated_at: db.now,
+    })
 }
 
 /// The caller's todo with this number.
@@ -193,31 +195,26 @@ pub fn list(
 
 /// Changes a todo of the caller's; a patch of nothing leaves it untouched.
 pub fn update(db: &Write, caller: &Caller, id: i64, patch: &Patch) -> Result<Todo> {
-    let todo = own(db, caller, id, Act::Update)?;
+    let mut todo = own(db, caller, id, Act::Update)?;
     if *patch == Patch::default() {
         return Ok(todo);
     }
-    let sql = concatcp!(
-        "update todos set
-           title = coalesce(:title, title),
-           description = case when :describes then :description else description end,
-           priority = coalesce(:priority, priority),
-           is_completed = coalesce(:is_completed, is_completed),
-           updated_at = :now
-         where id = :id
-         returning ",
-        Todo::COLUMNS
-    );
-    let changed = db.returning(
+    set(&mut todo.title, patch.title.as_ref());
+    set(&mut todo.description, patch.description.as_ref());
+    set(&mut todo.priority, patch.priority.as_ref());
+    set(&mut todo.is_completed, patch.is_completed.as_ref());
+    todo.updated_at = db.now;
+    let sql = "update todos set title = :title, description = :description, priority = :priority,
+                 is_completed = :is_completed, updated_at = :now
+               where id = :id";
+    db.execute(
         sql,
         named_params! {
-            ":title": patch.title, ":describes": patch.description.is_some(),
-            ":description": patch.description.as_ref().and_then(Option::as_ref), ":priority": patch.priority,
-            ":is_completed": patch.is_completed, ":now": db.now, ":id": id,
+            ":title": todo.title, ":description": todo.description, ":priority": todo.priority,
+            ":is_completed": todo.is_completed, ":now": todo.updated_at, ":id": todo.id,
         },
-        Todo::from_row,
     )?;
-    Ok(changed)
+    Ok(todo)
 }
 
 /// Removes a todo of the caller's.

@@ -1,6 +1,7 @@
 //! Answers: the one place where results and errors become responses, in the words of each API.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt::{Debug, Display};
 
 use salvo::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, LINK, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
@@ -251,13 +252,22 @@ fn add_headers(refusal: &Refusal, status: StatusCode, headers: &mut HeaderMap) {
     }
 }
 
-/// Most bodies fit into this many bytes without growing.
-const BODY_BYTES_USUAL: usize = 512;
+/// The largest buffer that a thread keeps for the bodies that it writes.
+const BUFFER_BYTES_MAX: usize = 64 * 1024;
 
-/// A JSON body.
+thread_local! {
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// A JSON body. It is written to the thread's buffer, which has room already, and copied once its length is known.
 pub fn json_bytes<T: Serialize + ?Sized>(body: &T) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(BODY_BYTES_USUAL);
-    serde_json::to_writer(&mut bytes, body).expect("wire types serialize: their keys are strings");
+    let mut buffer = BUFFER.take();
+    serde_json::to_writer(&mut buffer, body).expect("wire types serialize: their keys are strings");
+    let bytes = buffer.as_slice().to_vec();
+    if buffer.capacity() <= BUFFER_BYTES_MAX {
+        buffer.clear();
+        BUFFER.set(buffer);
+    }
     bytes
 }
 
@@ -347,12 +357,17 @@ impl<T: Serialize + Send> Writer for Page<T> {
         if let Some(next) = self.next {
             let link = next_link(request, &next);
             if let Ok(link) = HeaderValue::try_from(link) {
+                // One header more than the others have, and it would have to grow.
+                response.headers_mut().reserve(HEADERS);
                 response.headers_mut().insert(LINK, link);
             }
         }
         put_json(response, StatusCode::OK, &self.items);
     }
 }
+
+/// Headers of an answer that has a `Link`.
+const HEADERS: usize = 7;
 
 /// The request's own address with another cursor, as a relative reference (RFC 3986 §4.2).
 fn next_link(request: &Request, cursor: &str) -> String {

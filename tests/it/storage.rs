@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
@@ -81,14 +82,14 @@ impl Store {
         self.db.read(ids).unwrap()
     }
 
-    /// Keeps the writer inside a job, which is note 0, until the sender sends or goes.
+    /// Keeps the writer inside a job, which is note 0, until the sender goes.
     fn hold_writer(&self) -> (Sender<()>, thread::JoinHandle<Result<i64>>) {
         let (started, has_started) = channel();
         let (release, released) = channel();
         let db = self.db.clone();
         let held = thread::spawn(move || {
             db.write_blocking(move |db| {
-                started.send(()).unwrap();
+                started.send(()).ok();
                 released.recv_timeout(SOON).ok();
                 note(db, 0)
             })
@@ -98,10 +99,7 @@ impl Store {
     }
 
     /// Puts a job into the queue behind the held writer.
-    fn queue<T: Send + 'static>(
-        &self,
-        f: impl FnOnce(&Write<'_>) -> Result<T> + Send + 'static,
-    ) -> Answer<T> {
+    fn queue<T: Send + 'static>(&self, f: impl Fn(&Write<'_>) -> Result<T> + Send + 'static) -> Answer<T> {
         let db = self.db.clone();
         let mut answer: Answer<T> = Box::pin(async move { db.write(f).await });
         assert!(matches!(poll(&mut answer), Poll::Pending));
@@ -154,11 +152,75 @@ async fn a_job_that_fails_rolls_back_alone() {
         Err::<(), _>(Refusal::NotAuthenticated.into())
     });
     let good = store.queue(|db| note(db, 2));
-    release.send(()).unwrap();
+    drop(release);
     assert_eq!(held.join().unwrap().unwrap(), 0);
     assert_eq!(refused(failing.await), Refusal::NotAuthenticated);
     assert_eq!(good.await.unwrap(), 2);
     assert_eq!(store.ids(), [0, 2]);
+}
+
+#[tokio::test]
+async fn whatever_share_a_commit_each_that_succeeds_is_kept_once_and_nothing_of_those_that_fail() {
+    let store = store();
+    let heard = store.heard();
+    let (release, held) = store.hold_writer();
+    // Of three jobs the second is kept; the others fail after a change, and before one.
+    let waiting: Vec<_> = (1..=60)
+        .map(|id| {
+            store.queue(move |db| match id % 3 {
+                0 => Err(Refusal::StorageFull.into()),
+                1 => {
+                    note(db, id)?;
+                    note(db, id + 1000)?;
+                    Err(Refusal::NotAuthenticated.into())
+                }
+                _ => note(db, id),
+            })
+        })
+        .collect();
+    drop(release);
+    assert_eq!(held.join().unwrap().unwrap(), 0);
+    for (answer, id) in waiting.into_iter().zip(1..) {
+        match id % 3 {
+            0 => assert_eq!(refused(answer.await), Refusal::StorageFull),
+            1 => assert_eq!(refused(answer.await), Refusal::NotAuthenticated),
+            _ => assert_eq!(answer.await.unwrap(), id),
+        }
+    }
+    let kept: Vec<i64> = [0].into_iter().chain((2..=60).step_by(3)).collect();
+    assert_eq!(store.ids(), kept);
+    assert_eq!(*heard.lock().unwrap(), [Some(kept)]);
+}
+
+#[tokio::test]
+async fn a_job_that_fails_before_it_changed_anything_makes_no_other_be_done_again() {
+    let store = store();
+    let runs = |failing: fn(&Write<'_>) -> Result<()>| {
+        let (release, held) = store.hold_writer();
+        let count = Arc::new(AtomicUsize::new(0));
+        let counting = count.clone();
+        let counted = store.queue(move |_| Ok(counting.fetch_add(1, Ordering::SeqCst)));
+        let failing = store.queue(failing);
+        drop(release);
+        async move {
+            held.join().unwrap().ok();
+            counted.await.unwrap();
+            failing.await.unwrap_err();
+            count.load(Ordering::SeqCst)
+        }
+    };
+    assert_eq!(runs(|_| Err(Refusal::NotAuthenticated.into())).await, 1);
+    // A statement that breaks a rule undoes itself.
+    assert_eq!(runs(|db| note(db, 0).map(drop)).await, 1);
+    assert_eq!(
+        runs(|db| {
+            note(db, 77)?;
+            Err(Refusal::NotAuthenticated.into())
+        })
+        .await,
+        2
+    );
+    assert_eq!(store.ids(), [0]);
 }
 
 #[tokio::test]
@@ -169,7 +231,7 @@ async fn a_panic_ends_its_job_and_not_the_writer() {
         note(db, 1)?;
         panic!("as this test wants it");
     });
-    release.send(()).unwrap();
+    drop(release);
     assert_eq!(held.join().unwrap().unwrap(), 0);
     assert!(fault(panicking.await).contains("as this test wants it"));
     assert_eq!(store.db.write(|db| note(db, 2)).await.unwrap(), 2);
@@ -184,7 +246,7 @@ async fn a_full_queue_refuses_a_write_and_makes_the_command_line_wait() {
     assert_eq!(refused(store.db.write(|db| note(db, 2)).await), BUSY);
     let db = store.db.clone();
     let waiting = thread::spawn(move || db.write_blocking(|db| note(db, 3)));
-    release.send(()).unwrap();
+    drop(release);
     held.join().unwrap().unwrap();
     queued.await.unwrap();
     waiting.join().unwrap().unwrap();
@@ -199,7 +261,7 @@ async fn a_commit_that_fails_fails_every_job_in_it_and_keeps_nothing() {
     let dangling = store
         .queue(|db| Ok(db.execute("insert into notes (id, text, parent) values (1, 'an orphan', 99)", [])?));
     let good = store.queue(|db| note(db, 2));
-    release.send(()).unwrap();
+    drop(release);
     for text in [fault(held.join().unwrap()), fault(dangling.await), fault(good.await)] {
         assert!(text.contains("FOREIGN KEY"), "{text}");
     }
@@ -267,7 +329,7 @@ async fn a_job_that_ends_the_shared_transaction_fails_its_group_and_not_the_next
         note(db, 1)
     });
     let next = store.queue(|db| note(db, 2));
-    release.send(()).unwrap();
+    drop(release);
     assert!(fault(held.join().unwrap()).contains("rolled back by an earlier error"));
     assert!(fault(ending.await).contains("rolled back by an earlier error"));
     assert_eq!(next.await.unwrap(), 2);

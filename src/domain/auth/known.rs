@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use moka::sync::Cache;
-use sha2::{Digest, Sha256};
+use siphasher::sip128::SipHasher24;
 use uuid::Uuid;
 
 use super::Caller;
@@ -26,6 +26,8 @@ const STATE_VERSIONS: usize = 4096;
 #[derive(Debug)]
 pub struct Known {
     tokens: Cache<u128, Arc<Entry>>,
+    /// Makes digests that nobody else can: its key is this process's own.
+    hasher: SipHasher24,
     keys_version: AtomicU64,
     state_versions: Box<[AtomicU64]>,
     /// Who was seen since it was last written down, and when last.
@@ -53,26 +55,27 @@ pub enum Found {
     Nothing,
 }
 
-/// The key that a token is remembered by: half of its SHA-256, so that no token lies in memory.
-pub fn digest(token: &str) -> u128 {
-    let digest = Sha256::digest(token.as_bytes());
-    u128::from_le_bytes(digest[..16].try_into().expect("SHA-256 has 32 bytes"))
-}
-
 /// What the users' state is announced by.
 pub fn key_of(user: Uuid) -> i64 {
     user.as_u64_pair().1.cast_signed()
 }
 
 impl Known {
-    /// Remembers at most `capacity` tokens.
-    pub fn new(capacity: u64) -> Self {
+    /// Remembers at most `capacity` tokens, by digests under this secret key.
+    pub fn new(capacity: u64, key: &[u8; 16]) -> Self {
         Self {
             tokens: Cache::new(capacity),
+            hasher: SipHasher24::new_with_key(key),
             keys_version: AtomicU64::new(0),
             state_versions: (0..STATE_VERSIONS).map(|_| AtomicU64::new(0)).collect(),
             seen: Mutex::default(),
         }
+    }
+
+    /// What a token is remembered by, so that none lies in memory: 128 bits of SipHash-2-4, which nobody can aim at
+    /// without the key. SHA-256 takes a tenth of a request on a processor that has no instructions for it.
+    pub fn digest(&self, token: &str) -> u128 {
+        self.hasher.hash(token.as_bytes()).as_u128()
     }
 
     /// What is known of the token with this digest at this time.

@@ -123,7 +123,7 @@ impl Auth {
         // Before the keyring is read: a rotation that comes between is noticed later.
         let stamp = keys::stamp(key_directory)?;
         let ring = Keyring::open(key_directory, &clock, longest_token)?;
-        let known = Arc::new(Known::new(settings.token_cache));
+        let known = Arc::new(Known::new(settings.token_cache, &clock.random()));
         let listener = known.clone();
         db.on_change(move |change| match change {
             Change::Keys(users) => users.iter().for_each(|user| listener.forget(*user)),
@@ -156,7 +156,7 @@ impl Auth {
     /// Says who sent this access token. Costs a signature check and a point read once, a look-up afterwards.
     pub fn authenticate(&self, db: &Db, token: &str) -> Result<Caller> {
         let now = self.clock.now();
-        let digest = known::digest(token);
+        let digest = self.known.digest(token);
         let found = self.known.find(digest, now, self.names.leeway_seconds);
         if let known::Found::Caller(caller) = found {
             return Ok(caller);

@@ -74,15 +74,15 @@ impl Auth {
         let session = db
             .write(move |db| {
                 // The user may have changed while the password was hashed.
-                let user = match users::with_password(db, &Login::Email(user.email))? {
+                let user = match users::with_password(db, &Login::Email(user.email.clone()))? {
                     Some((now, hash)) if now.id == user.id && hash == stored => now,
                     _ => return Err(Refusal::WrongCredentials.into()),
                 };
                 if let Some(refusal) = user.shut_out(require_confirmed) {
                     return Err(refusal.into());
                 }
-                if let Some(hash) = rehashed {
-                    users::replace_hash(db, user.id, &hash)?;
+                if let Some(hash) = &rehashed {
+                    users::replace_hash(db, user.id, hash)?;
                 }
                 throttle::forgive(db, user.id, &attempt)?;
                 accounts::note_activity(db, &[(user.id, db.now)])?;

@@ -246,7 +246,7 @@ async fn letters_given_up_go_with_their_user_with_the_address_and_with_time() {
         let email = email.to_owned();
         let sql = "insert into letters (purpose, email, state, attempts, created_at, next_at)
                    values ('reset_password', ?1, 'dead', 12, ?2, ?2)";
-        house.server.app.db.write(move |db| Ok(db.execute(sql, (email, db.now))?)).await.unwrap();
+        house.server.app.db.write(move |db| Ok(db.execute(sql, (&email, db.now))?)).await.unwrap();
     };
     let ada = house.guest("ada").await;
     let bob = house.guest("bob").await;
