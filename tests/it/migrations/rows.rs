@@ -129,3 +129,49 @@ fn contacts_and_avatars_are_held_by_their_rules_and_go_with_their_owner() {
     assert_eq!(left().0, format!("5,{newest}"));
     assert!(newest > 6, "{newest}");
 }
+
+#[test]
+fn items_and_todos_keep_their_numbers_and_totals_when_their_tables_are_rebuilt_either_way() {
+    let file = file();
+    file.up(Some(9));
+    file.insert_users(1..=1);
+    let conn = connect(&file.path);
+    conn.execute_batch("pragma foreign_keys = on").unwrap();
+    let add = || {
+        conn.execute_batch(
+            "insert into items (uuid, name, category, price_usd, in_stock, user_id, created_at, updated_at)
+               values (randomblob(16), 'Tea', 'Pet', 19.99, 0, 1, 5, 6);
+             insert into todos (title, description, priority, user_id, created_at, updated_at)
+               values ('Read', null, 'medium', 1, 7, 8);",
+        )
+    };
+    let text = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
+    let whole = || {
+        let items = "select json_group_array(json_array(id, hex(uuid), name, category, price_usd, in_stock,
+                       user_id, created_at, updated_at)) from items";
+        let todos = "select json_group_array(json_array(id, title, description, priority, is_completed, user_id,
+                       created_at, updated_at)) from todos";
+        let totals = "select json_group_array(json_array(user_id, open, completed)) from todo_totals";
+        let rest = "select json_group_array(name) from sqlite_schema
+                    where tbl_name in ('items', 'todos') and sql is not null order by name";
+        [items, todos, totals, rest].map(text)
+    };
+    let numbers = || text("select json_array((select max(id) from items), (select max(id) from todos))");
+    (0..3).for_each(|_| add().unwrap());
+    conn.execute_batch("update todos set is_completed = 1 where id = 1").unwrap();
+    let remove_last = || conn.execute_batch("delete from items where id > 2; delete from todos where id > 2");
+    remove_last().unwrap();
+    let before = whole();
+    assert_eq!(before[2], "[[1,1,1]]");
+    for (go, next) in [(true, 4), (false, 5), (true, 6)] {
+        match go {
+            true => file.up(Some(1)),
+            false => migrate::down(&file.path, &file.clock, 1).unwrap(),
+        };
+        assert_eq!(whole(), before);
+        add().unwrap();
+        assert_eq!(numbers(), format!("[{next},{next}]"), "a number is given once");
+        remove_last().unwrap();
+        assert_eq!(whole(), before);
+    }
+}
