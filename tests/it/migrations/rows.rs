@@ -149,7 +149,8 @@ fn items_and_todos_keep_their_numbers_and_totals_when_their_tables_are_rebuilt_e
     let whole = || {
         let items = "select json_group_array(json_array(id, hex(uuid), name, category, price_usd, in_stock,
                        user_id, created_at, updated_at)) from items";
-        let todos = "select json_group_array(json_array(id, title, description, priority, is_completed, user_id,
+        let todos =
+            "select json_group_array(json_array(id, title, description, priority, is_completed, user_id,
                        created_at, updated_at)) from todos";
         let totals = "select json_group_array(json_array(user_id, open, completed)) from todo_totals";
         let rest = "select json_group_array(name) from sqlite_schema
