@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use super::load::{BOOK, PASSWORD, Requests, Server, Until, request};
+use super::load::{BOOK, PASSWORD, ROUNDS, Requests, Server, Until, median, request};
 
 /// How long each flood is measured.
 const SPAN: Duration = Duration::from_secs(5);
@@ -24,32 +24,26 @@ pub async fn run() {
     let get = request("GET", "/v1/auth/me", &signed, "", "");
     server.drive(&get, Until::Time(SPAN)).await;
     println!("{:<40}{:>10}{:>9}{:>8}  answers", "flood", "reads/s", "of calm", "RSS MB");
-    let show = |name: &str, reads: f64, calm: f64, memory: f64, answers: String| {
-        let share = 100.0 * reads / calm;
+    let show = |name: &str, reads: f64, share: f64, memory: f64, answers: String| {
         println!("{name:<40}{reads:>10.0}{share:>8.0}%{memory:>8.1}  {answers}");
     };
     let reads = async || server.drive(&get, Until::Time(SPAN)).await.rate;
 
     let form = format!("username=bench%40example.com&password={}", PASSWORD.replace(' ', "+"));
     let log_in = request("POST", "/api/v1.0/auth/login", "", "application/x-www-form-urlencoded", &form);
-    let registrations: Requests = (0..20_000)
-        .map(|n| {
+    let registrations = |round: u32| -> Requests {
+        let one = |n: u32| {
             let user = format!(
-                r#"{{"username":"flood{n}","email":"flood{n}@example.com","first_name":"F","last_name":"L","password":"{PASSWORD}"}}"#
+                r#"{{"username":"f{round}_{n}","email":"f{round}_{n}@example.com","first_name":"F","last_name":"L","password":"{PASSWORD}"}}"#
             );
             request("POST", "/api/v1.0/auth/register", "", "application/json", &user)[0].clone()
-        })
-        .collect();
-    for (name, flood) in
-        [("log-ins over 32 connections", &log_in), ("registrations over 32 connections", &registrations)]
-    {
-        let before = reads().await;
-        let (flooded, flood) =
-            tokio::join!(server.drive(&get, Until::Time(SPAN)), server.drive(flood, Until::Time(SPAN)));
-        let answers = format!("{:.0}/s, of which {} not 2xx", flood.rate, flood.refused);
-        let memory = server.memory_mb();
-        show(name, flooded.rate, f64::midpoint(before, reads().await), memory, answers);
-    }
+        };
+        (0..4000).map(one).collect()
+    };
+    let (seen, share, answers) = beside(&server, &get, |_| log_in.clone(), 2 * SPAN).await;
+    show("log-ins over 32 connections", seen, share, server.memory_mb(), answers);
+    let (seen, share, answers) = beside(&server, &get, registrations, 2 * SPAN).await;
+    show("registrations over 32 connections", seen, share, server.memory_mb(), answers);
 
     let half = format!(
         "POST /api/v1.0/auth/register HTTP/1.1\r\nHost: bench\r\nContent-Length: 1000000\r\n\r\n{}",
@@ -70,10 +64,33 @@ pub async fn run() {
             let flooded = reads().await;
             let memory = server.memory_mb();
             let answers = crowd.leave().await;
-            show(name, flooded, f64::midpoint(before, reads().await), memory, answers);
+            let calm = f64::midpoint(before, reads().await);
+            show(name, flooded, 100.0 * flooded / calm, memory, answers);
         }
     }
     println!("afterwards: {:.1} MB", server.memory_mb());
+}
+
+/// Drives reads alone and beside a flood, in turn and several times over; the flood is told which time it is. Their rate in the flood, how many percent of the calm one that is,
+/// and how the flood was answered.
+pub async fn beside(
+    server: &Server,
+    reads: &Requests,
+    flood: impl Fn(u32) -> Requests,
+    span: Duration,
+) -> (f64, f64, String) {
+    let slice = Until::Time(span / ROUNDS);
+    let (mut calm, mut flooded, mut rates, mut refused) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    for round in 0..ROUNDS {
+        calm.push(server.drive(reads, slice).await.rate);
+        let flood = flood(round);
+        let (read, asked) = tokio::join!(server.drive(reads, slice), server.drive(&flood, slice));
+        flooded.push(read.rate);
+        rates.push(asked.rate);
+        refused += asked.refused;
+    }
+    let (calm, flooded) = (median(calm), median(flooded));
+    (flooded, 100.0 * flooded / calm, format!("{:.0}/s, of which {refused} not 2xx", median(rates)))
 }
 
 /// Connections that have sent something and wait.

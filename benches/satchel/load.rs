@@ -10,6 +10,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+/// In how many slices a time is measured, in turn with what it is compared with: the machine's minutes differ.
+pub const ROUNDS: u32 = 5;
 /// Keep-alive connections of every measurement.
 const CONNECTIONS: usize = 32;
 /// Linux counts CPU time in ticks of this many microseconds.
@@ -17,6 +19,12 @@ const TICK_US: f64 = 10_000.0;
 pub const PASSWORD: &str = "correct horse battery staple";
 /// A book as it is sent.
 pub const BOOK: &str = r#"{"title":"Dune","author":"Frank Herbert","publisher":"Chilton Books","publish_date":"1965-08-01","pages":412,"language":"English"}"#;
+
+/// The middle one.
+pub fn median(mut all: Vec<f64>) -> f64 {
+    all.sort_unstable_by(f64::total_cmp);
+    all[all.len() / 2]
+}
 
 /// Requests as they go over the wire; they are sent in turn.
 pub type Requests = Rc<[Vec<u8>]>;

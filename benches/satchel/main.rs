@@ -20,7 +20,7 @@ use salvo::conn::tcp::TcpAcceptor;
 use salvo::{Router, handler};
 use tokio::task::LocalSet;
 
-use self::load::{BOOK, Load, PASSWORD, Requests, Server, Until, request};
+use self::load::{BOOK, Load, PASSWORD, ROUNDS, Requests, Server, Until, median, request};
 
 /// Rows at least in the lists that are read.
 const ROWS: usize = 10_000;
@@ -80,9 +80,6 @@ fn bare_server() {
     });
 }
 
-/// In how many slices the time of a route is measured, in turn with the others: the machine's hours differ.
-const ROUNDS: u32 = 5;
-
 /// One line of the table.
 struct Work {
     name: &'static str,
@@ -90,12 +87,6 @@ struct Work {
     /// µs of CPU that it may cost where hello costs [`HELLO_BUDGET_US`].
     budget: Option<f64>,
     rounds: Vec<Load>,
-}
-
-/// The middle one.
-fn median(mut all: Vec<f64>) -> f64 {
-    all.sort_unstable_by(f64::total_cmp);
-    all[all.len() / 2]
 }
 
 impl Work {
@@ -214,22 +205,8 @@ async fn bench(span: Duration) {
 
     let log_in = format!("username=bench%40example.com&password={}", PASSWORD.replace(' ', "+"));
     let log_in = request("POST", "/api/v1.0/auth/login", "", "application/x-www-form-urlencoded", &log_in);
-    let (mut calm, mut flooded, mut logged_in) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        calm.push(server.drive(&get_book, Until::Time(span / ROUNDS)).await.rate);
-        let (reads, log_ins) = tokio::join!(
-            server.drive(&get_book, Until::Time(span / ROUNDS)),
-            server.drive(&log_in, Until::Time(span / ROUNDS))
-        );
-        flooded.push(reads.rate);
-        logged_in.push(log_ins);
-    }
-    let refused: usize = logged_in.iter().map(|load| load.refused).sum();
-    println!(
-        "reads during a log-in flood: {:.0} % of calm (budget 80 %); {:.0} log-ins/s, refused as busy: {refused}",
-        100.0 * median(flooded) / median(calm),
-        median(logged_in.iter().map(|load| load.rate).collect()),
-    );
+    let (_, share, answers) = floods::beside(&server, &get_book, |_| log_in.clone(), span).await;
+    println!("reads during a log-in flood: {share:.0} % of calm (budget 80 %); the log-ins: {answers}");
     println!("first answer: {:.0} ms (budget 50)", server.first_answer.as_secs_f64() * 1e3);
     println!(
         "resident memory: idle {idle:.1} MB (budget 20), after the load {:.1} MB (budget 60)",

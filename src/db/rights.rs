@@ -73,7 +73,8 @@ impl<'c> Write<'c> {
         Self { read: Read::new(conn), now, announced }
     }
 
-    /// Prepares any statement, or takes it from the connection's cache. Jobs do not begin or end transactions.
+    /// Prepares any statement, or takes it from the connection's cache. Jobs neither begin nor end transactions, and leave the
+    /// schema as it is: whether a job must be undone is told by the rows that it changed.
     ///
     /// # Errors
     /// SQLite's, when the statement is wrong or the transaction is gone.
