@@ -242,11 +242,16 @@ impl Desk {
         let kept = self.announced.borrow().len();
         // Counts what statements changed that were not undone, with what triggers and foreign keys did.
         let changes = self.conn.total_changes();
-        let failed = self.runs(job)?;
-        if failed {
-            self.announced.borrow_mut().truncate(kept);
+        let failure = job.run(&Write::new(&self.conn, self.clock.now(), &self.announced));
+        if self.conn.is_autocommit() {
+            let lost = || Error::fault("a job ended the transaction that it shares with others");
+            return Err(failure.unwrap_or_else(lost));
         }
-        Ok(!failed || self.conn.total_changes() == changes)
+        if failure.is_none() {
+            return Ok(true);
+        }
+        self.announced.borrow_mut().truncate(kept);
+        Ok(self.conn.total_changes() == changes)
     }
 
     /// The same in a savepoint, so that nothing stays of a job that fails.
@@ -257,16 +262,6 @@ impl Desk {
         }
         self.step("release job")?;
         Ok(())
-    }
-
-    /// Runs one job; whether it failed.
-    fn runs(&self, job: &mut dyn Job) -> Result<bool> {
-        let failure = job.run(&Write::new(&self.conn, self.clock.now(), &self.announced));
-        if self.conn.is_autocommit() {
-            let lost = || Error::fault("a job ended the transaction that it shares with others");
-            return Err(failure.unwrap_or_else(lost));
-        }
-        Ok(failure.is_some())
     }
 
     /// Tells the listener when another process has committed since the last look.

@@ -73,7 +73,7 @@ impl Known {
     }
 
     /// What a token is remembered by, so that none lies in memory: 128 bits of SipHash-2-4, which nobody can aim at
-    /// without the key. SHA-256 takes a tenth of a request on a processor that has no instructions for it.
+    /// without the key. SHA-256 takes more than a tenth of a request on a processor that has no instructions for it.
     pub fn digest(&self, token: &str) -> u128 {
         self.hasher.hash(token.as_bytes()).as_u128()
     }
