@@ -56,6 +56,37 @@ pub struct Load {
     pub refused: usize,
 }
 
+/// A route that is driven in slices, in turn with others.
+pub struct Work {
+    pub name: &'static str,
+    requests: Requests,
+    rounds: Vec<Load>,
+}
+
+impl Work {
+    pub fn new(name: &'static str, requests: Requests) -> Self {
+        Self { name, requests, rounds: Vec::new() }
+    }
+
+    /// Its turn: one slice of the time that it has.
+    pub async fn drive(&mut self, server: &Server, span: Duration) {
+        self.rounds.push(server.drive(&self.requests, Until::Time(span / ROUNDS)).await);
+    }
+
+    pub fn median(&self, of: impl Fn(&Load) -> f64) -> f64 {
+        median(self.rounds.iter().map(of).collect())
+    }
+
+    /// What it costs as a multiple of another's cost, slice by slice.
+    pub fn times(&self, other: &Self) -> f64 {
+        median(self.rounds.iter().zip(&other.rounds).map(|(one, other)| one.cpu_us / other.cpu_us).collect())
+    }
+
+    pub fn refused(&self) -> usize {
+        self.rounds.iter().map(|load| load.refused).sum()
+    }
+}
+
 /// The server as a child process on a data directory of its own.
 pub struct Server {
     child: Child,

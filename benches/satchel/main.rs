@@ -20,7 +20,7 @@ use salvo::conn::tcp::TcpAcceptor;
 use salvo::{Router, handler};
 use tokio::task::LocalSet;
 
-use self::load::{BOOK, Load, PASSWORD, ROUNDS, Requests, Server, Until, median, request};
+use self::load::{BOOK, PASSWORD, ROUNDS, Server, Until, Work, request};
 
 /// Rows at least in the lists that are read.
 const ROWS: usize = 10_000;
@@ -80,49 +80,25 @@ fn bare_server() {
     });
 }
 
-/// One line of the table.
-struct Work {
-    name: &'static str,
-    request: Requests,
-    /// µs of CPU that it may cost where hello costs [`HELLO_BUDGET_US`].
-    budget: Option<f64>,
-    rounds: Vec<Load>,
-}
-
-impl Work {
-    fn new(name: &'static str, request: Requests, budget: Option<f64>) -> Self {
-        Self { name, request, budget, rounds: Vec::new() }
-    }
-
-    fn median(&self, of: impl Fn(&Load) -> f64) -> f64 {
-        median(self.rounds.iter().map(of).collect())
-    }
-
-    /// What it costs as a multiple of another's cost, which was measured right before or after.
-    fn times(&self, other: &Self) -> f64 {
-        median(self.rounds.iter().zip(&other.rounds).map(|(one, other)| one.cpu_us / other.cpu_us).collect())
-    }
-
-    fn print(&self, hello: &Self, health: &Self) {
-        let told =
-            |budget: Option<f64>, digits| budget.map_or(String::from("-"), |us| format!("{us:.digits$}"));
-        println!(
-            "{:<32}{:>9.0}{:>8.0}{:>8.0}{:>11.1}{:>8}{:>9.2}{:>8}{:>10.2}{:>8}",
-            self.name,
-            self.median(|load| load.rate),
-            self.median(|load| load.p50_us as f64),
-            self.median(|load| load.p99_us as f64),
-            self.median(|load| load.cpu_us),
-            told(self.budget, 0),
-            self.times(hello),
-            told(self.budget.map(|us| us / HELLO_BUDGET_US), 2),
-            self.times(health),
-            told(self.budget.map(|us| us / HEALTH_BUDGET_US), 2),
-        );
-        let refused: usize = self.rounds.iter().map(|load| load.refused).sum();
-        if refused > 0 {
-            println!("  of which answered other than 2xx: {refused}");
-        }
+/// Prints what a route cost, as a multiple of the two beside it as well, with what it may.
+fn print(work: &Work, budget: Option<f64>, hello: &Work, health: &Work) {
+    let told = |budget: Option<f64>, digits| budget.map_or(String::from("-"), |us| format!("{us:.digits$}"));
+    println!(
+        "{:<32}{:>9.0}{:>8.0}{:>8.0}{:>11.1}{:>8}{:>9.2}{:>8}{:>10.2}{:>8}",
+        work.name,
+        work.median(|load| load.rate),
+        work.median(|load| load.p50_us as f64),
+        work.median(|load| load.p99_us as f64),
+        work.median(|load| load.cpu_us),
+        told(budget, 0),
+        work.times(hello),
+        told(budget.map(|us| us / HELLO_BUDGET_US), 2),
+        work.times(health),
+        told(budget.map(|us| us / HEALTH_BUDGET_US), 2),
+    );
+    let refused = work.refused();
+    if refused > 0 {
+        println!("  of which answered other than 2xx: {refused}");
     }
 }
 
@@ -155,35 +131,36 @@ async fn bench(span: Duration) {
     }
     let get_book = request("GET", &book, "", "", "");
     let health = || request("GET", "/health", "", "", "");
-    let mut works = [
-        Work::new("a bare salvo's hello", health(), Some(HELLO_BUDGET_US)),
-        Work::new("health", health(), Some(HEALTH_BUDGET_US)),
-        Work::new("get one book", get_book.clone(), Some(28.0)),
-        Work::new("get one's profile, signed in", get("/v1/auth/me"), None),
-        Work::new("get a todo, owner checked", get("/v1/todos/1"), Some(28.0)),
-        Work::new("list 20 books of 10,000 or more", get("/api/v1.0/books/?limit=20"), Some(60.0)),
-        Work::new("list 20 todos of 10,000 or more", get("/v1/todos?page_size=20"), Some(60.0)),
-        Work::new("list 20 items of 10,000 or more", get("/items?limit=20"), Some(60.0)),
-        Work::new("list 20 contacts", get("/api/contacts?limit=20"), Some(60.0)),
-        Work::new("list items (100, as unasked)", get("/items"), None),
-        Work::new("create a book, durable", create_book, Some(35.0)),
-        Work::new("create a todo, durable", create_todo, Some(35.0)),
-        Work::new("create an item, durable", create_item, Some(35.0)),
-        Work::new(
-            "update a book, durable",
-            request("PATCH", &book, &signed, json, r#"{"pages":500}"#),
+    let mut works: [(Work, Option<f64>); 15] = [
+        (Work::new("a bare salvo's hello", health()), Some(HELLO_BUDGET_US)),
+        (Work::new("health", health()), Some(HEALTH_BUDGET_US)),
+        (Work::new("get one book", get_book.clone()), Some(28.0)),
+        (Work::new("get one's profile, signed in", get("/v1/auth/me")), None),
+        (Work::new("get a todo, owner checked", get("/v1/todos/1")), Some(28.0)),
+        (Work::new("list 20 books of 10,000 or more", get("/api/v1.0/books/?limit=20")), Some(60.0)),
+        (Work::new("list 20 todos of 10,000 or more", get("/v1/todos?page_size=20")), Some(60.0)),
+        (Work::new("list 20 items of 10,000 or more", get("/items?limit=20")), Some(60.0)),
+        (Work::new("list 20 contacts", get("/api/contacts?limit=20")), Some(60.0)),
+        (Work::new("list items (100, as unasked)", get("/items")), None),
+        (Work::new("create a book, durable", create_book), Some(35.0)),
+        (Work::new("create a todo, durable", create_todo), Some(35.0)),
+        (Work::new("create an item, durable", create_item), Some(35.0)),
+        (
+            Work::new("update a book, durable", request("PATCH", &book, &signed, json, r#"{"pages":500}"#)),
             Some(40.0),
         ),
-        Work::new(
-            "add to a balance, durable",
-            request("PUT", "/users/balance", &signed, json, r#"{"amount":1}"#),
+        (
+            Work::new(
+                "add to a balance, durable",
+                request("PUT", "/users/balance", &signed, json, r#"{"amount":1}"#),
+            ),
             Some(40.0),
         ),
     ];
     for _ in 0..ROUNDS {
-        for (n, work) in works.iter_mut().enumerate() {
+        for (n, (work, _)) in works.iter_mut().enumerate() {
             let asked = if n == 0 { &bare } else { &server };
-            work.rounds.push(asked.drive(&work.request, Until::Time(span / ROUNDS)).await);
+            work.drive(asked, span).await;
         }
     }
     drop(bare);
@@ -200,8 +177,8 @@ async fn bench(span: Duration) {
         "x health",
         "budget"
     );
-    let [hello, health, ..] = &works;
-    works.iter().for_each(|work| work.print(hello, health));
+    let [(hello, _), (health, _), ..] = &works;
+    works.iter().for_each(|(work, budget)| print(work, *budget, hello, health));
 
     let log_in = format!("username=bench%40example.com&password={}", PASSWORD.replace(' ', "+"));
     let log_in = request("POST", "/api/v1.0/auth/login", "", "application/x-www-form-urlencoded", &log_in);

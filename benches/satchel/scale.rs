@@ -6,66 +6,94 @@ use rusqlite::Connection;
 use satchel::http::rules::Cursor;
 use tempfile::TempDir;
 
-use super::load::{BOOK, Load, Requests, Server, Until, request};
+use super::load::{BOOK, ROUNDS, Requests, Server, Until, Work, request};
 
-/// How long each route is driven.
-const SPAN: Duration = Duration::from_secs(3);
+/// How long each route is driven, all told.
+const SPAN: Duration = Duration::from_secs(5);
 /// So many different rows are read in turn.
 const DIFFERENT: i64 = 20_000;
 
-/// Measures at each of these numbers of rows; at ten thousand and a million where none is given.
+/// A server on so many rows, and what is asked of it.
+struct Place {
+    rows: i64,
+    server: Server,
+    works: Vec<Work>,
+    /// How the rows came in, and how it started on them.
+    told: String,
+}
+
+/// Measures at each of these numbers of rows, in turn; at ten thousand and a million where none is given.
 pub async fn run(rows: &[f64]) {
     let rows = if rows.is_empty() { &[1e4, 1e6] } else { rows };
-    println!("{:<40}{:>12}{:>9}{:>8}{:>11}", "work", "rows", "req/s", "p99 µs", "CPU µs/req");
+    let mut places = Vec::new();
     for rows in rows {
-        measure(*rows as i64).await;
+        places.push(prepare(*rows as i64).await);
+    }
+    let count = places[0].works.len();
+    for _ in 0..ROUNDS {
+        for n in 0..count {
+            for place in &mut places {
+                place.works[n].drive(&place.server, SPAN).await;
+            }
+        }
+    }
+    println!("{:<40}{:>12}{:>9}{:>8}{:>11}{:>9}", "work", "rows", "req/s", "p99 µs", "CPU µs/req", "x first");
+    for n in 0..count {
+        for place in &places {
+            let work = &place.works[n];
+            assert_eq!(work.refused(), 0, "{}", work.name);
+            println!(
+                "{:<40}{:>12}{:>9.0}{:>8.0}{:>11.1}{:>9.2}",
+                work.name,
+                place.rows,
+                work.median(|load| load.rate),
+                work.median(|load| load.p99_us as f64),
+                work.median(|load| load.cpu_us),
+                work.times(&places[0].works[n]),
+            );
+        }
+    }
+    for Place { rows, server, told, .. } in &places {
+        println!("{rows:>12} rows: {told}, {:.1} MB resident", server.memory_mb());
     }
 }
 
-async fn measure(rows: i64) {
+async fn prepare(rows: i64) -> Place {
     let server = Server::start(&mut super::satchel());
     let token = server.sign_in();
     let dir = server.stop();
     let begun = Instant::now();
     fill(&dir, rows);
-    let filled = begun.elapsed();
+    let filled = begun.elapsed().as_secs_f64();
     let uuids = some_uuids(&dir, rows);
     let server = Server::start_in(dir, &mut super::satchel());
-    let first_answer = server.first_answer;
+    let told = format!(
+        "filled in {filled:.0} s, first answer after {:.0} ms",
+        server.first_answer.as_secs_f64() * 1e3
+    );
     let signed = format!("Authorization: Bearer {token}\r\n");
-    let show = |work: &str, load: &Load| {
-        println!("{work:<40}{rows:>12}{:>9.0}{:>8}{:>11.1}", load.rate, load.p99_us, load.cpu_us);
-        assert_eq!(load.refused, 0, "{work}");
-    };
     let get = |path: &str| request("GET", path, &signed, "", "");
     let books: Vec<_> = uuids.iter().map(|uuid| get(&format!("/api/v1.0/books/{uuid}"))[0].clone()).collect();
     let books: Requests = books.into();
-    // The first round brings the pages in.
-    server.drive(&books, Until::Count(2 * DIFFERENT as usize)).await;
-    show("get a book, another each time", &server.drive(&books, Until::Time(SPAN)).await);
     let todos: Vec<_> =
         (0..DIFFERENT).map(|n| get(&format!("/v1/todos/{}", 1 + n * 7919 % rows))[0].clone()).collect();
     let todos: Requests = todos.into();
-    server.drive(&todos, Until::Count(2 * DIFFERENT as usize)).await;
-    show("get a todo, another each time", &server.drive(&todos, Until::Time(SPAN)).await);
-    let middle = Cursor::after(rows / 2);
-    for (work, path) in [
-        ("first page of the books", "/api/v1.0/books/?limit=20".to_owned()),
-        ("page in the middle, by cursor", format!("/api/v1.0/books/?limit=20&cursor={middle}")),
-        ("first page of the todos, with the total", "/v1/todos?page_size=20".to_owned()),
-        ("first page of the users, with the total", "/v1/users?page_size=20".to_owned()),
-    ] {
-        show(work, &server.drive(&get(&path), Until::Time(SPAN)).await);
+    for different in [&books, &todos] {
+        // This brings the pages in.
+        server.drive(different, Until::Count(2 * DIFFERENT as usize)).await;
     }
+    let middle = format!("/api/v1.0/books/?limit=20&cursor={}", Cursor::after(rows / 2));
     let create = request("POST", "/api/v1.0/books/", &signed, "application/json", BOOK);
-    show("create a book, durable", &server.drive(&create, Until::Time(SPAN)).await);
-    println!(
-        "{:<40}{rows:>12}  filled in {:.0} s, first answer after {:.0} ms, {:.1} MB resident",
-        "",
-        filled.as_secs_f64(),
-        first_answer.as_secs_f64() * 1e3,
-        server.memory_mb(),
-    );
+    let works = vec![
+        Work::new("get a book, another each time", books),
+        Work::new("get a todo, another each time", todos),
+        Work::new("first page of the books", get("/api/v1.0/books/?limit=20")),
+        Work::new("page in the middle, by cursor", get(&middle)),
+        Work::new("first page of the todos, with the total", get("/v1/todos?page_size=20")),
+        Work::new("first page of the users, with the total", get("/v1/users?page_size=20")),
+        Work::new("create a book, durable", create),
+    ];
+    Place { rows, server, works, told }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the bench stands for another program")]
