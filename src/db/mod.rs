@@ -131,7 +131,7 @@ impl Db {
 
     /// Writes, on the writer thread. It answers after the commit that holds the job is on the disk; the job is
     /// done, too, when nobody waits for it any more. It may be undone and done again, when another that shares its
-    /// transaction fails.
+    /// transaction fails: what it does besides writing, such as a line in the log, is not undone.
     ///
     /// # Errors
     /// What the closure returns: then nothing of it stays. A fault when it panics or the commit fails,

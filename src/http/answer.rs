@@ -263,7 +263,7 @@ thread_local! {
 pub fn json_bytes<T: Serialize + ?Sized>(body: &T) -> Vec<u8> {
     let mut buffer = BUFFER.take();
     serde_json::to_writer(&mut buffer, body).expect("wire types serialize: their keys are strings");
-    let bytes = buffer.as_slice().to_vec();
+    let bytes = buffer.clone();
     if buffer.capacity() <= BUFFER_BYTES_MAX {
         buffer.clear();
         BUFFER.set(buffer);
