@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::config::{Config, Environment};
 use crate::db::{self, Db, DirLock, migrate};
-use crate::domain::auth::Auth;
+use crate::domain::auth::{Auth, Caller, WriteAs};
 use crate::domain::limits::Limiter;
 use crate::domain::pictures::Studio;
 use crate::error::Result;
@@ -71,6 +71,18 @@ impl App {
             bodies: Bodies::default(),
             _lock: lock,
         })))
+    }
+
+    /// Writes for a caller, whose authority is judged in the transaction.
+    ///
+    /// # Errors
+    /// Those of [`Auth::write_as`].
+    pub async fn write_as<T: Send + 'static>(
+        &self,
+        caller: Caller,
+        f: impl Fn(&WriteAs<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.auth.write_as(&self.db, caller, f).await
     }
 
     /// What the settings say about input.

@@ -11,4 +11,5 @@ pub mod error;
 mod html;
 pub mod http;
 pub mod mail;
+pub mod network;
 pub mod telemetry;

@@ -10,6 +10,7 @@ use crate::config::{Config, Environment};
 use crate::db::{Db, DirLock, migrate};
 use crate::domain::auth::passwords::{Hasher, Password, Weakness, weakness};
 use crate::domain::auth::{Admin, hasher_settings};
+use crate::domain::directory;
 use crate::domain::emails::Email;
 use crate::domain::users::{self, NewUser, Patch, Role, User};
 use crate::error::{Error, Result};
@@ -49,7 +50,7 @@ pub fn run(config: &Config, command: AdminCommand) -> Result<()> {
         AdminCommand::Create { .. } => {
             if let Some((new, hash)) = new {
                 let user = db.write_blocking(move |db| {
-                    let user = users::create(db, &new, &hash)?;
+                    let user = users::create_as_admin(db, &operator, &new, Role::Admin, true, &hash)?;
                     users::confirm_email(db, user.id)
                 })?;
                 told(&user, "is an administrator")?;
@@ -78,7 +79,7 @@ pub fn run(config: &Config, command: AdminCommand) -> Result<()> {
             say(format_args!("{email} has a new password; every session ended"))?;
         }
         AdminCommand::List => {
-            for user in db.read(users::admins)? {
+            for user in db.read(directory::admins)? {
                 let state = if user.shut_out(false).is_some() { "shut out" } else { "active" };
                 say(format_args!("{}  {}  {state}  since {}", user.uuid, user.email, user.created_at))?;
             }
@@ -110,7 +111,7 @@ fn new_admin(
     }
     let own = [email.as_str(), username.as_deref().unwrap_or_default()];
     let password_hash = hash(config, clock, password(password_stdin)?, &own)?;
-    let new = NewUser { username, role: Role::Admin, ..NewUser::new(clock.new_id(), email) };
+    let new = NewUser { username, ..NewUser::new(clock.new_id(), email) };
     Ok((new, password_hash))
 }
 

@@ -20,7 +20,7 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::DirLock;
-use crate::domain::{accounts, users};
+use crate::domain::{accounts, directory};
 use crate::error::{Context, Error, Result};
 
 /// How often a changed keyring is looked for.
@@ -103,7 +103,7 @@ impl Server {
             lines.push(format!("  docs  {url}/scalar"));
         }
         lines.push(format!("  data  {}", config.server.data.display()));
-        if self.app.db.read(users::admins)?.is_empty() {
+        if self.app.db.read(directory::admins)?.is_empty() {
             lines.push(String::from(
                 "  There is no administrator yet: satchel admin create --email you@example.org",
             ));

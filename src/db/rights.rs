@@ -122,6 +122,11 @@ impl<'c> Write<'c> {
     pub fn announce(&self, key: i64) {
         self.announced.borrow_mut().push(key);
     }
+
+    /// Whether this job, or one before it in the same transaction, announced `key`.
+    pub fn is_announced(&self, key: i64) -> bool {
+        self.announced.borrow().contains(&key)
+    }
 }
 
 impl<'c> Deref for Write<'c> {

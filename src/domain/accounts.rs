@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use rusqlite::{ToSql, named_params};
 
-use super::auth::{Admin, Caller, sessions};
-use super::users::{self, Role, User, UserId};
+use super::auth::{Caller, WriteAs, sessions};
+use super::users::{Role, User, UserId};
 use super::{avatars, letters};
 use crate::clock::Timestamp;
 use crate::db::{Read, Write};
@@ -26,22 +26,20 @@ const PURGE_ROWS_MAX: i64 = 500;
 ///
 /// # Errors
 /// `AdminHasNoBalance`; `BalanceRefused` when it would leave 0 to [`BALANCE_MAX`], or a name is missing.
-pub fn add_to_balance(db: &Write, caller: &Caller, amount: i64) -> Result<i64> {
+pub fn add_to_balance(db: &WriteAs, amount: i64) -> Result<i64> {
+    let caller = db.caller();
     if caller.role() == Role::Admin {
         return Err(Refusal::AdminHasNoBalance.into());
     }
     let sql = "update users set balance = balance + :amount, updated_at = :now
-               where id = :id and deleted_at is null and role <> 'admin'
-                 and first_name is not null and last_name is not null and balance + :amount between 0 and :max
+               where id = :id and first_name is not null and last_name is not null
+                 and balance + :amount between 0 and :max
                returning balance";
     let params = named_params! {
         ":amount": amount, ":now": db.now, ":id": caller.id(), ":max": BALANCE_MAX,
     };
     match db.returning(sql, params, |row| row.get(0)) {
-        Err(rusqlite::Error::QueryReturnedNoRows) => {
-            users::own(db, caller)?;
-            Err(Refusal::BalanceRefused.into())
-        }
+        Err(rusqlite::Error::QueryReturnedNoRows) => Err(Refusal::BalanceRefused.into()),
         balance => Ok(balance?),
     }
 }
@@ -50,20 +48,17 @@ pub fn add_to_balance(db: &Write, caller: &Caller, amount: i64) -> Result<i64> {
 /// free, every token is dead, and the pictures, which need none to be seen, are gone.
 ///
 /// # Errors
-/// `AdminDeletesHimself`; `TokenInvalid` when he was deleted, or made an administrator, since he was asked who he is.
-pub fn delete(db: &Write, caller: &Caller) -> Result<()> {
+/// `AdminDeletesHimself`.
+pub fn delete(db: &WriteAs) -> Result<()> {
+    let caller = db.caller();
     if caller.role() == Role::Admin {
         return Err(Refusal::AdminDeletesHimself.into());
     }
     let id = caller.id();
     let sql = "update users set deleted_at = :now, username = null, username_key = null, epoch = epoch + 1,
                  updated_at = :now
-               where id = :id and deleted_at is null and role <> 'admin' returning email";
-    let email: String = match db.returning(sql, named_params! { ":now": db.now, ":id": id }, |row| row.get(0))
-    {
-        Err(rusqlite::Error::QueryReturnedNoRows) => return Err(Refusal::TokenInvalid.into()),
-        email => email?,
-    };
+               where id = :id returning email";
+    let email: String = db.returning(sql, named_params! { ":now": db.now, ":id": id }, |row| row.get(0))?;
     letters::forget(db, &email)?;
     avatars::remove_all(db, id)?;
     db.execute("delete from proofs where user_id = :id", named_params! { ":id": id })?;
@@ -201,12 +196,13 @@ fn list_sql(filter: &Filter, order: Order) -> String {
 /// A page of the users that pass the filter, in this order: those after this place, at most `limit`.
 pub fn list(
     db: &Read,
-    _: &Admin,
+    caller: &Caller,
     filter: &Filter,
     order: Order,
     after: Option<Place>,
     limit: i64,
 ) -> Result<Vec<User>> {
+    caller.require_admin()?;
     let end = if order.descending { i64::MAX } else { -1 };
     let Place { value, id } = after.unwrap_or(Place { value: end, id: end });
     let mut params: Vec<(&str, &dyn ToSql)> = vec![(":value", &value), (":id", &id), (":limit", &limit)];
@@ -230,7 +226,8 @@ const LIST_DELETED: &str = const_format::concatcp!(
 
 /// A page of the users who were deleted and not purged yet, the newest first: those with a number below
 /// `before`, at most `limit`.
-pub fn list_deleted(db: &Read, _: &Admin, before: Option<i64>, limit: i64) -> Result<Vec<User>> {
+pub fn list_deleted(db: &Read, caller: &Caller, before: Option<i64>, limit: i64) -> Result<Vec<User>> {
+    caller.require_admin()?;
     let params = named_params! { ":before": before.unwrap_or(i64::MAX), ":limit": limit };
     db.all(LIST_DELETED, params, User::from_row)
 }

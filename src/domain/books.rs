@@ -5,11 +5,11 @@ use jiff::civil::Date;
 use rusqlite::{Row, named_params};
 use uuid::Uuid;
 
-use super::auth::{Caller, caller_gone};
+use super::auth::{Caller, WriteAs};
 use super::set;
 use super::users::{Role, UserId};
 use crate::clock::Timestamp;
-use crate::db::{Read, Write};
+use crate::db::Read;
 use crate::error::{Act, Refusal, Result};
 
 /// A book.
@@ -104,7 +104,8 @@ pub enum Shelf {
 }
 
 /// Adds a book to the caller's.
-pub fn create(db: &Write, caller: &Caller, uuid: Uuid, new: &NewBook) -> Result<Book> {
+pub fn create(db: &WriteAs, uuid: Uuid, new: &NewBook) -> Result<Book> {
+    let owner = db.caller().id();
     let sql = "insert into books (uuid, title, author, publisher, publish_date, pages, language, user_id, created_at,
                                   updated_at)
                values (:uuid, :title, :author, :publisher, :publish_date, :pages, :language, :user_id, :now, :now)";
@@ -112,10 +113,10 @@ pub fn create(db: &Write, caller: &Caller, uuid: Uuid, new: &NewBook) -> Result<
     let params = named_params! {
         ":uuid": uuid, ":title": new.title, ":author": new.author, ":publisher": new.publisher,
         ":publish_date": publish_date, ":pages": new.pages, ":language": new.language,
-        ":user_id": caller.id(), ":now": db.now,
+        ":user_id": owner, ":now": db.now,
     };
     Ok(Book {
-        id: db.insert(sql, params).map_err(caller_gone)?,
+        id: db.insert(sql, params)?,
         uuid,
         title: new.title.clone(),
         author: new.author.clone(),
@@ -123,7 +124,7 @@ pub fn create(db: &Write, caller: &Caller, uuid: Uuid, new: &NewBook) -> Result<
         publish_date,
         pages: new.pages,
         language: new.language.clone(),
-        user_id: Some(caller.id()),
+        user_id: Some(owner),
         created_at: db.now,
         updated_at: db.now,
     })
@@ -158,9 +159,9 @@ pub fn list(db: &Read, shelf: Shelf, before: Option<i64>, limit: i64) -> Result<
 }
 
 /// Changes a book: one's own, or any for moderators and administrators.
-pub fn update(db: &Write, caller: &Caller, uuid: Uuid, patch: &Patch) -> Result<Book> {
+pub fn update(db: &WriteAs, uuid: Uuid, patch: &Patch) -> Result<Book> {
     let mut book = by_uuid(db, uuid)?;
-    refuse_others(caller, &book, Act::Update)?;
+    refuse_others(db.caller(), &book, Act::Update)?;
     set(&mut book.title, patch.title.as_ref());
     set(&mut book.author, patch.author.as_ref());
     set(&mut book.publisher, patch.publisher.as_ref());
@@ -183,9 +184,9 @@ pub fn update(db: &Write, caller: &Caller, uuid: Uuid, patch: &Patch) -> Result<
 }
 
 /// Removes a book: one's own, or any for moderators and administrators.
-pub fn delete(db: &Write, caller: &Caller, uuid: Uuid) -> Result<()> {
+pub fn delete(db: &WriteAs, uuid: Uuid) -> Result<()> {
     let book = by_uuid(db, uuid)?;
-    refuse_others(caller, &book, Act::Delete)?;
+    refuse_others(db.caller(), &book, Act::Delete)?;
     db.execute("delete from books where id = :id", named_params! { ":id": book.id })?;
     Ok(())
 }

@@ -6,11 +6,11 @@ use jiff::civil::Date;
 use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Row, named_params};
 
-use super::auth::{Caller, caller_gone};
+use super::auth::{Caller, WriteAs};
 use super::avatars;
 use super::pictures::Picture;
-use super::users::{self, UserId};
-use crate::db::{self, Read, Write};
+use super::users::UserId;
+use crate::db::{self, Read};
 use crate::error::{Error, Refusal, Result};
 
 /// A contact's number.
@@ -102,19 +102,20 @@ pub struct NewContact {
 ///
 /// # Errors
 /// `ContactExists` when the caller has one of this name.
-pub fn create(db: &Write, caller: &Caller, new: &NewContact, avatar: &str) -> Result<Contact> {
+pub fn create(db: &WriteAs, new: &NewContact, avatar: &str) -> Result<Contact> {
+    let owner = db.caller().id();
     let sql = "insert into contacts (user_id, fullname, email, phone_number, birthday, additional, avatar,
                                      created_at, updated_at)
                values (:user, :fullname, :email, :phone_number, :birthday, :additional, :avatar, :now, :now)";
     let birthday = new.birthday.to_string();
     let params = named_params! {
-        ":user": caller.id(), ":fullname": new.fullname, ":email": new.email,
+        ":user": owner, ":fullname": new.fullname, ":email": new.email,
         ":phone_number": new.phone_number, ":birthday": birthday, ":additional": new.additional,
         ":avatar": avatar, ":now": db.now,
     };
     Ok(Contact {
         id: ContactId(db.insert(sql, params).map_err(name_taken)?),
-        user_id: caller.id(),
+        user_id: owner,
         fullname: new.fullname.clone(),
         email: new.email.clone(),
         phone_number: new.phone_number,
@@ -217,7 +218,7 @@ fn days_of_year(today: Date, days: i64) -> (String, String) {
 ///
 /// # Errors
 /// `ContactNotFound`, for another's, too; `ContactExists` when the caller has another of this name.
-pub fn update(db: &Write, caller: &Caller, id: ContactId, new: &NewContact) -> Result<Contact> {
+pub fn update(db: &WriteAs, id: ContactId, new: &NewContact) -> Result<Contact> {
     let sql = concatcp!(
         "update contacts set
            fullname = :fullname,
@@ -233,7 +234,7 @@ pub fn update(db: &Write, caller: &Caller, id: ContactId, new: &NewContact) -> R
     let params = named_params! {
         ":fullname": new.fullname, ":email": new.email, ":phone_number": new.phone_number,
         ":birthday": new.birthday.to_string(), ":additional": new.additional, ":now": db.now,
-        ":id": id, ":user": caller.id(),
+        ":id": id, ":user": db.caller().id(),
     };
     db.returning(sql, params, Contact::from_row).map_err(name_taken)
 }
@@ -251,31 +252,23 @@ pub fn by_id(db: &Read, caller: &Caller, id: ContactId) -> Result<Contact> {
 /// Gives a contact of the caller's a picture under this name; the one it had is gone.
 ///
 /// # Errors
-/// `ContactNotFound`; `TokenInvalid` when the caller was deleted while the picture was drawn: pictures need no token
-/// to be seen.
-pub fn set_picture(
-    db: &Write,
-    caller: &Caller,
-    id: ContactId,
-    name: &str,
-    picture: &Picture,
-) -> Result<Contact> {
-    users::own(db, caller)?;
-    by_id(db, caller, id)?;
+/// `ContactNotFound`.
+pub fn set_picture(db: &WriteAs, id: ContactId, name: &str, picture: &Picture) -> Result<Contact> {
+    by_id(db, db.caller(), id)?;
     avatars::replace(db, id, name, picture)?;
     db.execute(
         "update contacts set updated_at = :now where id = :id",
         named_params! { ":now": db.now, ":id": id },
     )?;
-    by_id(db, caller, id)
+    by_id(db, db.caller(), id)
 }
 
 /// Removes a contact of the caller's, with its picture, and gives what it was.
 ///
 /// # Errors
 /// `ContactNotFound`, for another's, too.
-pub fn delete(db: &Write, caller: &Caller, id: ContactId) -> Result<Contact> {
-    let contact = by_id(db, caller, id)?;
+pub fn delete(db: &WriteAs, id: ContactId) -> Result<Contact> {
+    let contact = by_id(db, db.caller(), id)?;
     db.execute("delete from contacts where id = :id", named_params! { ":id": id })?;
     Ok(contact)
 }
@@ -285,7 +278,7 @@ fn name_taken(error: rusqlite::Error) -> Error {
     match db::broken(&error) {
         Some(db::Broken::Unique(_)) => Refusal::ContactExists.into(),
         _ if matches!(error, rusqlite::Error::QueryReturnedNoRows) => Refusal::ContactNotFound.into(),
-        _ => caller_gone(error),
+        _ => error.into(),
     }
 }
 

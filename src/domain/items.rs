@@ -5,11 +5,11 @@ use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Row, named_params};
 use uuid::Uuid;
 
-use super::auth::{Caller, caller_gone};
+use super::auth::WriteAs;
 use super::meaning;
 use super::set;
 use super::users::{Role, UserId};
-use crate::db::{Read, Write};
+use crate::db::Read;
 use crate::error::{Act, Refusal, Result};
 
 /// What kind of thing an item is.
@@ -130,7 +130,8 @@ pub struct Patch {
 }
 
 /// Adds an item to the caller's.
-pub fn create(db: &Write, caller: &Caller, uuid: Uuid, new: &NewItem) -> Result<Item> {
+pub fn create(db: &WriteAs, uuid: Uuid, new: &NewItem) -> Result<Item> {
+    let caller = db.caller();
     let sql = "insert into items (uuid, name, category, price_usd, in_stock, user_id, created_at, updated_at)
                values (:uuid, :name, :category, :price_usd, :in_stock, :user_id, :now, :now)";
     let params = named_params! {
@@ -138,7 +139,7 @@ pub fn create(db: &Write, caller: &Caller, uuid: Uuid, new: &NewItem) -> Result<
         ":in_stock": new.in_stock, ":user_id": caller.id(), ":now": db.now,
     };
     Ok(Item {
-        id: db.insert(sql, params).map_err(caller_gone)?,
+        id: db.insert(sql, params)?,
         uuid,
         name: new.name.clone(),
         category: new.category,
@@ -168,8 +169,8 @@ pub fn list(db: &Read, before: Option<i64>, limit: i64) -> Result<Vec<Item>> {
 }
 
 /// Changes an item: one's own, or any for moderators and administrators.
-pub fn update(db: &Write, caller: &Caller, uuid: Uuid, patch: &Patch) -> Result<Item> {
-    let mut item = changeable(db, caller, uuid, Act::Update)?;
+pub fn update(db: &WriteAs, uuid: Uuid, patch: &Patch) -> Result<Item> {
+    let mut item = changeable(db, uuid, Act::Update)?;
     set(&mut item.name, patch.name.as_ref());
     set(&mut item.category, patch.category.as_ref());
     set(&mut item.price_usd, patch.price_usd.as_ref());
@@ -188,14 +189,15 @@ pub fn update(db: &Write, caller: &Caller, uuid: Uuid, patch: &Patch) -> Result<
 }
 
 /// Removes an item: one's own, or any for moderators and administrators.
-pub fn delete(db: &Write, caller: &Caller, uuid: Uuid) -> Result<()> {
-    let item = changeable(db, caller, uuid, Act::Delete)?;
+pub fn delete(db: &WriteAs, uuid: Uuid) -> Result<()> {
+    let item = changeable(db, uuid, Act::Delete)?;
     db.execute("delete from items where id = :id", named_params! { ":id": item.id })?;
     Ok(())
 }
 
 /// The item, if it is there and the caller may do this to it.
-fn changeable(db: &Read, caller: &Caller, uuid: Uuid, act: Act) -> Result<Item> {
+fn changeable(db: &WriteAs, uuid: Uuid, act: Act) -> Result<Item> {
+    let caller = db.caller();
     let item = find(db, uuid)?.ok_or(Refusal::ItemNotFound(act, uuid))?;
     if item.user_id == caller.id() || matches!(caller.role(), Role::Moderator | Role::Admin) {
         return Ok(item);

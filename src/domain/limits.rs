@@ -18,6 +18,7 @@ use super::users::UserId;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Limit;
 use crate::error::{Refusal, Result};
+use crate::network::ClientNetwork;
 
 /// A caller's window is forgotten at the earliest when so many others have come since his last request; he gets
 /// a new one then. Nobody without so many addresses can bring that about, and whoever has them needs no trick.
@@ -28,10 +29,8 @@ const GENERATION: usize = 32_768;
 pub enum Who {
     /// A user, wherever he is.
     User(UserId),
-    /// An IPv4 address.
-    V4(u32),
-    /// The first 64 bits of an IPv6 address: one subscriber has them all.
-    V6(u64),
+    /// The network that requests come from.
+    Network(ClientNetwork),
     /// A mailbox that letters go to, by a digest.
     Mailbox(u64),
 }
@@ -46,10 +45,7 @@ impl Who {
 
 impl From<IpAddr> for Who {
     fn from(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self::V4(address.to_bits()),
-            IpAddr::V6(address) => Self::V6((address.to_bits() >> 64) as u64),
-        }
+        Self::Network(address.into())
     }
 }
 
@@ -136,6 +132,7 @@ impl Limiter {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
     use std::thread;
 
     use super::*;
@@ -150,6 +147,10 @@ mod tests {
 
     fn at(address: &str) -> Who {
         address.parse::<IpAddr>().unwrap().into()
+    }
+
+    fn v4(n: u32) -> Who {
+        IpAddr::from(Ipv4Addr::from_bits(n)).into()
     }
 
     fn seconds(n: u64) -> Duration {
@@ -241,7 +242,7 @@ mod tests {
     fn none_slips_through_when_all_come_at_once() {
         let (_, limiter) = limiter();
         for round in 0..50 {
-            let who = Who::V4(round);
+            let who = v4(round);
             let begin = std::sync::Barrier::new(8);
             let taken: usize = thread::scope(|scope| {
                 let run = || {
@@ -259,9 +260,9 @@ mod tests {
     fn a_million_addresses_take_bounded_memory_and_a_newcomer_is_still_counted() {
         let (_, limiter) = limiter();
         for n in 0..1_000_000 {
-            assert_eq!(take(&limiter, "a", Who::V4(n), Limit::per_minute(1)), Ok(0));
+            assert_eq!(take(&limiter, "a", v4(n), Limit::per_minute(1)), Ok(0));
             if n % 100_000 == 99_999 {
-                let newcomer = Who::V6(n.into());
+                let newcomer = IpAddr::from((u128::from(n) << 64).to_be_bytes()).into();
                 assert_eq!(take(&limiter, "a", newcomer, Limit::per_minute(1)), Ok(0));
                 for _ in 0..100 {
                     assert_eq!(take(&limiter, "a", newcomer, Limit::per_minute(1)), Err(60));
@@ -278,7 +279,7 @@ mod tests {
     fn a_caller_is_remembered_until_a_whole_generation_has_come_since() {
         let (_, limiter) = limiter();
         let one = Limit::per_minute(1);
-        let mut strangers = (0..).map(Who::V4);
+        let mut strangers = (0..).map(v4);
         let mut flood = |times: usize| {
             for stranger in strangers.by_ref().take(times) {
                 assert_eq!(take(&limiter, "a", stranger, one), Ok(0));

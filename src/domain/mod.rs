@@ -5,6 +5,7 @@ pub mod auth;
 pub mod avatars;
 pub mod books;
 pub mod contacts;
+pub mod directory;
 pub mod emails;
 pub mod items;
 pub mod letters;

@@ -4,12 +4,12 @@ use const_format::concatcp;
 use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Row, named_params};
 
-use super::auth::{Caller, caller_gone};
+use super::auth::{Caller, WriteAs};
 use super::meaning;
 use super::set;
 use super::users::UserId;
 use crate::clock::Timestamp;
-use crate::db::{Read, Write};
+use crate::db::Read;
 use crate::error::{Act, Refusal, Result};
 
 /// How much a todo matters.
@@ -119,7 +119,8 @@ pub struct Patch {
 }
 
 /// Adds an open todo to the caller's.
-pub fn create(db: &Write, caller: &Caller, new: &NewTodo) -> Result<Todo> {
+pub fn create(db: &WriteAs, new: &NewTodo) -> Result<Todo> {
+    let caller = db.caller();
     let sql = "insert into todos (title, description, priority, user_id, created_at, updated_at)
                values (:title, :description, :priority, :user_id, :now, :now)";
     let params = named_params! {
@@ -127,7 +128,7 @@ pub fn create(db: &Write, caller: &Caller, new: &NewTodo) -> Result<Todo> {
         ":user_id": caller.id(), ":now": db.now,
     };
     Ok(Todo {
-        id: db.insert(sql, params).map_err(caller_gone)?,
+        id: db.insert(sql, params)?,
         title: new.title.clone(),
         description: new.description.clone(),
         priority: new.priority,
@@ -194,8 +195,8 @@ pub fn list(
 }
 
 /// Changes a todo of the caller's; a patch of nothing leaves it untouched.
-pub fn update(db: &Write, caller: &Caller, id: i64, patch: &Patch) -> Result<Todo> {
-    let mut todo = own(db, caller, id, Act::Update)?;
+pub fn update(db: &WriteAs, id: i64, patch: &Patch) -> Result<Todo> {
+    let mut todo = own(db, db.caller(), id, Act::Update)?;
     if *patch == Patch::default() {
         return Ok(todo);
     }
@@ -218,8 +219,8 @@ pub fn update(db: &Write, caller: &Caller, id: i64, patch: &Patch) -> Result<Tod
 }
 
 /// Removes a todo of the caller's.
-pub fn delete(db: &Write, caller: &Caller, id: i64) -> Result<()> {
-    own(db, caller, id, Act::Delete)?;
+pub fn delete(db: &WriteAs, id: i64) -> Result<()> {
+    own(db, db.caller(), id, Act::Delete)?;
     db.execute("delete from todos where id = :id", named_params! { ":id": id })?;
     Ok(())
 }

@@ -7,11 +7,10 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::auth::proofs::Purpose;
-use super::auth::{Admin, Caller, sessions};
+use super::auth::{Admin, Caller, WriteAs, sessions};
 use super::emails::Email;
 use super::{letters, meaning};
 use crate::clock::Timestamp;
-use crate::config::Directory;
 use crate::db::{Read, Write};
 use crate::error::{Act, Error, Refusal, Result, UserKey};
 
@@ -197,16 +196,12 @@ pub struct NewUser {
     pub last_name: Option<String>,
     /// The name in full, at most 255 characters.
     pub full_name: Option<String>,
-    /// What the user may.
-    pub role: Role,
-    /// False for one that may not sign in yet.
-    pub is_active: bool,
     /// Whether the address must be confirmed before anybody signs in.
     pub confirm_required: bool,
 }
 
 impl NewUser {
-    /// An active user with the role `user` and without a name.
+    /// One without a name.
     pub fn new(uuid: Uuid, email: Email) -> Self {
         Self {
             uuid,
@@ -216,8 +211,6 @@ impl NewUser {
             first_name: None,
             last_name: None,
             full_name: None,
-            role: Role::User,
-            is_active: true,
             confirm_required: false,
         }
     }
@@ -242,8 +235,30 @@ pub struct Patch {
     pub role: Option<Role>,
 }
 
-/// Adds a user with this password hash, a PHC string.
+/// Adds an active user with the role `user` and this password hash, a PHC string.
+///
+/// # Errors
+/// `EmailTaken`, `UsernameTaken`.
 pub fn create(db: &Write, new: &NewUser, password_hash: &str) -> Result<User> {
+    insert(db, new, Role::User, true, password_hash)
+}
+
+/// Adds a user of any role, who may not sign in unless `is_active`.
+///
+/// # Errors
+/// `EmailTaken`, `UsernameTaken`.
+pub fn create_as_admin(
+    db: &Write,
+    _: &Admin,
+    new: &NewUser,
+    role: Role,
+    is_active: bool,
+    password_hash: &str,
+) -> Result<User> {
+    insert(db, new, role, is_active, password_hash)
+}
+
+fn insert(db: &Write, new: &NewUser, role: Role, is_active: bool, password_hash: &str) -> Result<User> {
     refuse_taken(db, new)?;
     let sql = concatcp!(
         "insert into users (uuid, email, username, username_key, display_name, first_name, last_name, full_name, \
@@ -259,7 +274,7 @@ pub fn create(db: &Write, new: &NewUser, password_hash: &str) -> Result<User> {
             ":uuid": new.uuid, ":email": new.email, ":username": new.username,
             ":username_key": new.username.as_deref().map(username_key), ":display_name": new.display_name,
             ":first_name": new.first_name, ":last_name": new.last_name, ":full_name": new.full_name,
-            ":password_hash": password_hash, ":role": new.role, ":is_active": new.is_active,
+            ":password_hash": password_hash, ":role": role, ":is_active": is_active,
             ":confirm_required": new.confirm_required, ":now": db.now,
         },
         User::from_row,
@@ -380,55 +395,9 @@ pub fn with_password(db: &Read, login: &Login) -> Result<Option<(User, String)>>
     }
 }
 
-/// Whether somebody may look into the directory of users: the setting says to whom it is open.
-pub fn refuse_browsing(directory: Directory, caller: Option<&Caller>) -> Result<()> {
-    match (directory, caller) {
-        (Directory::Public, _) | (Directory::Members, Some(_)) => Ok(()),
-        (Directory::Members | Directory::Admins, None) => Err(Refusal::NotAuthenticated.into()),
-        (Directory::Admins, Some(caller)) => caller.admin().map(|_| ()),
-    }
-}
-
-const LIST: &str = concatcp!(
-    "select ",
-    User::COLUMNS,
-    " from users where id < :before and deleted_at is null order by id desc limit :limit"
-);
-
-/// A page of the users, newest first: those with a number below `before`, at most `limit`.
-pub fn list(db: &Read, before: Option<i64>, limit: i64) -> Result<Vec<User>> {
-    db.all(LIST, named_params! { ":before": before.unwrap_or(i64::MAX), ":limit": limit }, User::from_row)
-}
-
-const LIST_NUMBERED: &str = concatcp!(
-    "select ",
-    User::COLUMNS,
-    " from users where id > 0 and deleted_at is null order by id limit :limit offset :offset"
-);
-
-/// How many users there are, and those after the first `offset` of them, oldest first, at most `limit`.
-pub fn list_numbered(db: &Read, offset: i64, limit: i64) -> Result<(i64, Vec<User>)> {
-    let total = db.one("select users from user_total", [], |row| row.get(0))?.unwrap_or(0);
-    if offset >= total {
-        return Ok((total, Vec::new()));
-    }
-    let params = named_params! { ":offset": offset, ":limit": limit };
-    Ok((total, db.all(LIST_NUMBERED, params, User::from_row)?))
-}
-
-/// Every administrator, oldest first.
-pub fn admins(db: &Read) -> Result<Vec<User>> {
-    let sql = concatcp!(
-        "select ",
-        User::COLUMNS,
-        " from users where role = 'admin' and deleted_at is null order by id"
-    );
-    db.all(sql, [], User::from_row)
-}
-
 /// Changes a user's profile: oneself, or anybody for an administrator. The role stays as it is.
-pub fn update(db: &Write, caller: &Caller, user: &User, patch: &Patch) -> Result<User> {
-    refuse_others(caller, user, Act::Update)?;
+pub fn update(db: &WriteAs, user: &User, patch: &Patch) -> Result<User> {
+    refuse_others(db.caller(), user, Act::Update)?;
     change(db, user, &Patch { role: None, ..patch.clone() })
 }
 
@@ -489,8 +458,8 @@ fn change(db: &Write, user: &User, patch: &Patch) -> Result<User> {
 }
 
 /// Removes a user: oneself, or anybody for an administrator. The user's books stay, ownerless; all else goes.
-pub fn delete(db: &Write, caller: &Caller, user: &User) -> Result<()> {
-    refuse_others(caller, user, Act::Delete)?;
+pub fn delete(db: &WriteAs, user: &User) -> Result<()> {
+    refuse_others(db.caller(), user, Act::Delete)?;
     remove(db, user)
 }
 
@@ -582,17 +551,5 @@ fn refuse_last_admin(db: &Read, user: &User) -> Result<()> {
     match db.one(sql, named_params! { ":id": user.id }, |_| Ok(()))? {
         Some(()) => Ok(()),
         None => Err(Refusal::LastAdmin.into()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::tests::refuse_scan;
-
-    #[test]
-    fn a_page_of_the_users_costs_the_same_wherever_it_lies() {
-        refuse_scan(LIST);
-        refuse_scan(LIST_NUMBERED);
     }
 }

@@ -10,7 +10,7 @@ use salvo::{Depot, Extractible, Request};
 use super::answer::{Failure, HOUSE, Voice};
 use crate::app::App;
 use crate::config::Directory;
-use crate::domain::auth::{Admin, Caller};
+use crate::domain::auth::Caller;
 use crate::error::{Error, Refusal, Result};
 
 /// What the house knows of the request at hand. The outermost hoop puts it into the depot.
@@ -96,18 +96,24 @@ fn with_token() -> SecurityRequirement {
     SecurityRequirement::new("bearer", Vec::<String>::new())
 }
 
-impl<'ex> Extractible<'ex> for Admin {
+/// A caller who is an administrator. Whether that still holds is judged again where a write happens.
+#[derive(Clone, Copy, Debug)]
+pub struct Administrator(pub Caller);
+
+impl<'ex> Extractible<'ex> for Administrator {
     fn metadata() -> &'static Metadata {
         &NOTHING
     }
 
     #[allow(refining_impl_trait)]
     async fn extract(request: &'ex mut Request, depot: &'ex mut Depot) -> Result<Self, Failure> {
-        Ok(authenticate(request, depot)?.admin()?)
+        let caller = authenticate(request, depot)?;
+        caller.require_admin()?;
+        Ok(Self(caller))
     }
 }
 
-impl EndpointArgRegister for Admin {
+impl EndpointArgRegister for Administrator {
     fn register(components: &mut Components, operation: &mut Operation, arg: &str) {
         Caller::register(components, operation, arg);
     }
@@ -124,8 +130,7 @@ impl<'ex> Extractible<'ex> for Confirmed {
 
     #[allow(refining_impl_trait)]
     async fn extract(request: &'ex mut Request, depot: &'ex mut Depot) -> Result<Self, Failure> {
-        let caller = authenticate(request, depot)?;
-        if caller.is_confirmed() { Ok(Self(caller)) } else { Err(Refusal::TokenOfUnconfirmed.into()) }
+        Ok(Self(authenticate(request, depot)?.confirmed_only()?))
     }
 }
 

@@ -1,6 +1,7 @@
 //! HTTP: everything that knows HTTP and no API.
 
 pub mod answer;
+pub mod budget;
 pub mod docs;
 pub mod extract;
 pub mod forms;

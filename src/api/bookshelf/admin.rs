@@ -9,10 +9,10 @@ use super::TAG_ADMIN;
 use super::auth::Register;
 use super::users::{ShowUser, UserPath, UserUpdate, deleted};
 use crate::app::App;
-use crate::db::Write;
-use crate::domain::auth::{Admin, Caller};
-use crate::domain::users::{self, NewUser, Patch, Role};
+use crate::domain::auth::{Caller, WriteAs};
+use crate::domain::users::{self, Patch, Role};
 use crate::http::answer::{Created, Done, Failure, Message};
+use crate::http::extract::Administrator;
 use crate::http::input::{Fields, Input, Json, Path, Query, Valid};
 use crate::http::rules::{Flag, one_of};
 
@@ -77,11 +77,12 @@ pub async fn admin_create_user(
     app: App,
     _caller: Caller,
     input: Valid<Json<AdminCreate>>,
-    _admin: Admin,
+    admin: Administrator,
 ) -> Result<Created<ShowUser>, Failure> {
     let Json(given) = input.0;
-    let new = NewUser { role: given.role, is_active: given.is_active, ..given.register.new_user(&app) };
-    let user = app.auth.sign_up(&app.db, new, given.register.password).await?;
+    let new = given.register.new_user(&app);
+    let standing = (given.role, given.is_active);
+    let user = app.auth.create_user(&app.db, admin.0, new, standing, given.register.password).await?;
     Ok(Created(ShowUser::whole(user)))
 }
 
@@ -91,7 +92,7 @@ pub async fn admin_update_user(
     app: App,
     _caller: Caller,
     input: Valid<(Path<UserPath>, Json<AdminUpdate>)>,
-    admin: Admin,
+    admin: Administrator,
 ) -> Result<Done<ShowUser>, Failure> {
     let (Path(path), Json(update)) = input.0;
     patch(&app, admin, path, update.0).await
@@ -103,10 +104,12 @@ pub async fn admin_delete_user(
     app: App,
     _caller: Caller,
     input: Valid<Path<UserPath>>,
-    admin: Admin,
+    admin: Administrator,
 ) -> Result<Done<Message>, Failure> {
     let Path(path) = input.0;
-    app.db.write(move |db| users::delete_as_admin(db, &admin, &users::by_uuid(db, path.uuid)?)).await?;
+    let delete =
+        move |db: &WriteAs| users::delete_as_admin(db, &db.admin()?, &users::by_uuid(db, path.uuid)?);
+    app.write_as(admin.0, delete).await?;
     Ok(Done(deleted(path.uuid)))
 }
 
@@ -118,7 +121,7 @@ pub async fn admin_set_role(
     app: App,
     _caller: Caller,
     input: Valid<(Path<UserPath>, Query<RoleQuery>)>,
-    admin: Admin,
+    admin: Administrator,
 ) -> Result<Done<ShowUser>, Failure> {
     let (Path(path), Query(query)) = input.0;
     patch(&app, admin, path, Patch { role: Some(query.new_role), ..Patch::default() }).await
@@ -132,15 +135,20 @@ pub async fn admin_set_active(
     app: App,
     _caller: Caller,
     input: Valid<(Path<UserPath>, Query<ActiveQuery>)>,
-    admin: Admin,
+    admin: Administrator,
 ) -> Result<Done<ShowUser>, Failure> {
     let (Path(path), Query(query)) = input.0;
     patch(&app, admin, path, Patch { is_active: Some(query.is_active), ..Patch::default() }).await
 }
 
-async fn patch(app: &App, admin: Admin, path: UserPath, patch: Patch) -> Result<Done<ShowUser>, Failure> {
+async fn patch(
+    app: &App,
+    Administrator(caller): Administrator,
+    path: UserPath,
+    patch: Patch,
+) -> Result<Done<ShowUser>, Failure> {
     let change =
-        move |db: &Write| users::update_as_admin(db, &admin, &users::by_uuid(db, path.uuid)?, &patch);
-    let user = app.db.write(change).await?;
+        move |db: &WriteAs| users::update_as_admin(db, &db.admin()?, &users::by_uuid(db, path.uuid)?, &patch);
+    let user = app.write_as(caller, change).await?;
     Ok(Done(ShowUser::whole(user)))
 }

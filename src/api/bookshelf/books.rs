@@ -169,7 +169,7 @@ pub async fn create_book(
 ) -> Result<Created<BookOut>, Failure> {
     let Json(given) = input.0;
     let uuid = app.clock.new_id();
-    let book = app.db.write(move |db| books::create(db, &caller, uuid, &given.0)).await?;
+    let book = app.write_as(caller, move |db| books::create(db, uuid, &given.0)).await?;
     Ok(Created(book.into()))
 }
 
@@ -183,7 +183,7 @@ pub async fn update_book(
     input: Valid<(Path<BookPath>, Json<BookUpdate>)>,
 ) -> Result<Done<BookOut>, Failure> {
     let (Path(path), Json(update)) = input.0;
-    let book = app.db.write(move |db| books::update(db, &caller, path.uuid, &update.0)).await?;
+    let book = app.write_as(caller, move |db| books::update(db, path.uuid, &update.0)).await?;
     Ok(Done(book.into()))
 }
 
@@ -197,6 +197,6 @@ pub async fn delete_book(
     input: Valid<Path<BookPath>>,
 ) -> Result<NoContent, Failure> {
     let Path(path) = input.0;
-    app.db.write(move |db| books::delete(db, &caller, path.uuid)).await?;
+    app.write_as(caller, move |db| books::delete(db, path.uuid)).await?;
     Ok(NoContent)
 }

@@ -8,10 +8,11 @@ use uuid::Uuid;
 use super::TAG_USERS;
 use crate::api::common::{PageQuery, page};
 use crate::app::App;
-use crate::db::{Read, Write};
+use crate::db::Read;
 use crate::domain::auth::passwords::{Password, Weakness};
-use crate::domain::auth::{Caller, SignIn};
+use crate::domain::auth::{Caller, SignIn, WriteAs};
 use crate::domain::books::{self, Book, Shelf};
+use crate::domain::directory;
 use crate::domain::users::{self, Login, Patch, Role, User};
 use crate::error::Result;
 use crate::http::answer::{Done, Failure, Message, Page};
@@ -227,8 +228,9 @@ pub async fn list_users(
     input: Valid<Query<PageQuery>>,
 ) -> Result<Page<Vec<ShowUser>>, Failure> {
     let Query(query) = input.0;
-    users::refuse_browsing(app.config.users.directory, visitor.0.as_ref())?;
-    let found = app.db.page(query.limit, move |db| users::list(db, query.cursor, query.limit + 1)).await?;
+    directory::refuse_browsing(app.config.users.directory, visitor.0.as_ref())?;
+    let found =
+        app.db.page(query.limit, move |db| directory::list(db, query.cursor, query.limit + 1)).await?;
     Ok(page(found, query.limit, |user| user.id.0, |user| ShowUser::to(&visitor, user)))
 }
 
@@ -240,7 +242,7 @@ pub async fn get_user(
     input: Valid<Path<UserPath>>,
 ) -> Result<Done<UserWithBooks>, Failure> {
     let Path(path) = input.0;
-    users::refuse_browsing(app.config.users.directory, visitor.0.as_ref())?;
+    directory::refuse_browsing(app.config.users.directory, visitor.0.as_ref())?;
     let (user, books) = app.db.scan(move |db| with_books(db, path.uuid)).await?;
     Ok(Done(UserWithBooks { user: ShowUser::to(&visitor, user), books }))
 }
@@ -255,7 +257,7 @@ pub async fn get_user_by_email(
     input: Valid<Path<EmailPath>>,
 ) -> Result<Done<ShowUser>, Failure> {
     let Path(path) = input.0;
-    users::refuse_browsing(app.config.users.directory, visitor.0.as_ref())?;
+    directory::refuse_browsing(app.config.users.directory, visitor.0.as_ref())?;
     let user = app.db.read(|db| users::by_email(db, &path.email))?;
     // Whoever asked knows the address.
     let email = Some(user.email.clone());
@@ -272,8 +274,8 @@ pub async fn update_user(
     input: Valid<(Path<UserPath>, Json<UserUpdate>)>,
 ) -> Result<Done<ShowUser>, Failure> {
     let (Path(path), Json(update)) = input.0;
-    let change = move |db: &Write| users::update(db, &caller, &users::by_uuid(db, path.uuid)?, &update.0);
-    let user = app.db.write(change).await?;
+    let change = move |db: &WriteAs| users::update(db, &users::by_uuid(db, path.uuid)?, &update.0);
+    let user = app.write_as(caller, change).await?;
     Ok(Done(ShowUser::whole(user)))
 }
 
@@ -287,7 +289,7 @@ pub async fn delete_user(
     input: Valid<Path<UserPath>>,
 ) -> Result<Done<Message>, Failure> {
     let Path(path) = input.0;
-    app.db.write(move |db| users::delete(db, &caller, &users::by_uuid(db, path.uuid)?)).await?;
+    app.write_as(caller, move |db| users::delete(db, &users::by_uuid(db, path.uuid)?)).await?;
     Ok(Done(deleted(path.uuid)))
 }
 
@@ -310,6 +312,6 @@ pub async fn change_password(
     let unfit = |weakness: Weakness| Failure::at_field("new_password", Broken::password(weakness));
     let email = app.db.read(|db| users::own(db, &caller))?.email;
     let proof = SignIn { login: Login::Email(email), password: given.current, address: address.0 };
-    app.auth.change_password(&app.db, proof, given.new, unfit).await?;
+    app.auth.change_password(&app.db, Some(caller), proof, given.new, unfit).await?;
     Ok(Done(Message::new(PASSWORD_CHANGED)))
 }

@@ -209,7 +209,7 @@ pub async fn create_contact(
     input: Valid<Json<ContactWrite>>,
 ) -> Result<Created<ContactOut>, Failure> {
     let Json(given) = input.0;
-    let contact = app.db.write(move |db| contacts::create(db, &caller.0, &given.new, &given.avatar)).await?;
+    let contact = app.write_as(caller.0, move |db| contacts::create(db, &given.new, &given.avatar)).await?;
     Ok(Created(ContactOut::new(contact, &app)))
 }
 
@@ -254,7 +254,7 @@ pub async fn update_contact(
     input: Valid<(Path<ContactPath>, Json<ContactWrite>)>,
 ) -> Result<Done<ContactOut>, Failure> {
     let (Path(path), Json(given)) = input.0;
-    let contact = app.db.write(move |db| contacts::update(db, &caller.0, path.id, &given.new)).await?;
+    let contact = app.write_as(caller.0, move |db| contacts::update(db, path.id, &given.new)).await?;
     Ok(Done(ContactOut::new(contact, &app)))
 }
 
@@ -268,7 +268,7 @@ pub async fn delete_contact(
     input: Valid<Path<ContactPath>>,
 ) -> Result<Done<ContactOut>, Failure> {
     let Path(path) = input.0;
-    let contact = app.db.write(move |db| contacts::delete(db, &caller.0, path.id)).await?;
+    let contact = app.write_as(caller.0, move |db| contacts::delete(db, path.id)).await?;
     Ok(Done(ContactOut::new(contact, &app)))
 }
 
@@ -287,7 +287,7 @@ pub async fn update_avatar(
     app.db.read(|db| contacts::by_id(db, &caller.0, id))?;
     let picture = app.studio.make(file).await?;
     let name = avatars::new_name(&app.clock);
-    let contact = app.db.write(move |db| contacts::set_picture(db, &caller.0, id, &name, &picture)).await?;
+    let contact = app.write_as(caller.0, move |db| contacts::set_picture(db, id, &name, &picture)).await?;
     Ok(Done(ContactOut::new(contact, &app)))
 }
 

@@ -16,11 +16,11 @@ use super::users::UserOut;
 use super::{RoleOut, TAG_ADMIN, TAG_USERS, moment};
 use crate::api::common::{page, page_by};
 use crate::app::App;
-use crate::db::Write;
 use crate::domain::accounts::{self, Filter, Order, Place, SortBy};
-use crate::domain::auth::{Admin, Caller};
+use crate::domain::auth::{Caller, WriteAs};
 use crate::domain::users::{self, User};
 use crate::http::answer::{Done, Failure, Message, Page};
+use crate::http::extract::Administrator;
 use crate::http::input::{Fields, Input, Path, Query, Valid};
 use crate::http::rules::{Cursor, Flag, Rule, integer, one_of, text};
 use crate::http::validate::Broken;
@@ -245,10 +245,10 @@ pub async fn find_users(
     app: App,
     _caller: Caller,
     input: Valid<Query<UserQuery>>,
-    admin: Admin,
+    admin: Administrator,
 ) -> Result<Page<FoundUsers>, Failure> {
     let Query(UserQuery { filter, order, limit, after }) = input.0;
-    let found = app.db.scan(move |db| accounts::list(db, &admin, &filter, order, after, limit + 1)).await?;
+    let found = app.db.scan(move |db| accounts::list(db, &admin.0, &filter, order, after, limit + 1)).await?;
     let cursor = |last: &User| PlaceCursor::after(order.place(last));
     let Page { items, next } = page_by(found, limit, cursor, ListedUser::from);
     Ok(Page { items: FoundUsers { users: ListedUsers(items) }, next })
@@ -262,12 +262,12 @@ pub async fn list_deleted_users(
     app: App,
     _caller: Caller,
     input: Valid<Query<WholeQuery>>,
-    admin: Admin,
+    admin: Administrator,
 ) -> Result<Page<DeletedUsers>, Failure> {
     let Query(part) = input.0;
     let found = app
         .db
-        .page(part.limit, move |db| accounts::list_deleted(db, &admin, part.cursor, part.limit + 1))
+        .page(part.limit, move |db| accounts::list_deleted(db, &admin.0, part.cursor, part.limit + 1))
         .await?;
     let Page { items, next } = page(found, part.limit, |user| user.id.0, DeletedUser::from);
     Ok(Page { items: DeletedUsers { deleted_users: items }, next })
@@ -275,7 +275,7 @@ pub async fn list_deleted_users(
 
 /// See whether one is an administrator
 #[endpoint(operation_id = "check_admin", tags(TAG_ADMIN))]
-pub async fn check_admin(app: App, caller: Caller, _admin: Admin) -> Result<Done<Message>, Failure> {
+pub async fn check_admin(app: App, caller: Caller, _admin: Administrator) -> Result<Done<Message>, Failure> {
     let user = app.db.read(|db| users::own(db, &caller))?;
     Ok(Done(welcome(&user.email)))
 }
@@ -288,7 +288,7 @@ pub async fn block_user(
     app: App,
     _caller: Caller,
     input: Valid<Path<NumberPath>>,
-    admin: Admin,
+    admin: Administrator,
 ) -> Result<Done<Message>, Failure> {
     let Path(path) = input.0;
     set_blocked(&app, admin, path.id, true).await
@@ -300,14 +300,19 @@ pub async fn unblock_user(
     app: App,
     _caller: Caller,
     input: Valid<Path<NumberPath>>,
-    admin: Admin,
+    admin: Administrator,
 ) -> Result<Done<Message>, Failure> {
     let Path(path) = input.0;
     set_blocked(&app, admin, path.id, false).await
 }
 
-async fn set_blocked(app: &App, admin: Admin, id: i64, block: bool) -> Result<Done<Message>, Failure> {
-    let change = move |db: &Write| users::set_blocked(db, &admin, &users::by_id(db, id)?, block);
-    app.db.write(change).await?;
+async fn set_blocked(
+    app: &App,
+    Administrator(caller): Administrator,
+    id: i64,
+    block: bool,
+) -> Result<Done<Message>, Failure> {
+    let change = move |db: &WriteAs| users::set_blocked(db, &db.admin()?, &users::by_id(db, id)?, block);
+    app.write_as(caller, change).await?;
     Ok(Done(blocked(id, block)))
 }

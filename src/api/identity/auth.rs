@@ -126,7 +126,7 @@ fn shut_out_is_revoked(error: Error) -> Error {
 /// Ends the session: its access token and its refresh token.
 #[endpoint(operation_id = "sign_out", tags(TAG_AUTH))]
 pub async fn sign_out(app: App, caller: Caller) -> Result<Done<Message>, Failure> {
-    app.db.write(move |db| sessions::end(db, &caller)).await?;
+    app.write_as(caller, sessions::end).await?;
     Ok(Done(Message::new(LOGGED_OUT)))
 }
 
@@ -143,7 +143,7 @@ pub async fn replace_password(
     let login = Login::Email(given.email.as_str().to_owned());
     let proof = SignIn { login, password: given.old, address: address.0 };
     let unfit = |weakness: Weakness| Failure::at_field("new_password", Broken::password(weakness));
-    app.auth.change_password(&app.db, proof, given.new, unfit).await?;
+    app.auth.change_password(&app.db, None, proof, given.new, unfit).await?;
     Ok(Done(Message::new(PASSWORD_UPDATED)))
 }
 

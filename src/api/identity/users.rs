@@ -6,9 +6,8 @@ use serde::Serialize;
 
 use super::{RoleOut, TAG_USERS, is_complete, moment};
 use crate::app::App;
-use crate::db::Write;
 use crate::domain::accounts::{self, BALANCE_MAX};
-use crate::domain::auth::Caller;
+use crate::domain::auth::{Caller, WriteAs};
 use crate::domain::users::{self, Patch, User};
 use crate::error::Refusal;
 use crate::http::answer::{Done, Failure, Message};
@@ -138,8 +137,8 @@ pub async fn replace_own_profile(
         return Err(Refusal::ProfileRefused.into());
     };
     let patch = Patch { first_name: Some(first_name), last_name: Some(last_name), ..Patch::default() };
-    let change = move |db: &Write| users::update(db, &caller, &users::own(db, &caller)?, &patch);
-    Ok(Done(app.db.write(change).await?.into()))
+    let change = move |db: &WriteAs| users::update(db, &users::own(db, db.caller())?, &patch);
+    Ok(Done(app.write_as(caller, change).await?.into()))
 }
 
 /// Get one's own balance
@@ -159,7 +158,7 @@ pub async fn add_to_own_balance(
     input: Valid<Json<BalanceChange>>,
 ) -> Result<Done<NewBalance>, Failure> {
     let Json(given) = input.0;
-    let balance = app.db.write(move |db| accounts::add_to_balance(db, &caller, given.amount)).await?;
+    let balance = app.write_as(caller, move |db| accounts::add_to_balance(db, given.amount)).await?;
     Ok(Done(NewBalance { new_balance: balance }))
 }
 
@@ -168,6 +167,6 @@ pub async fn add_to_own_balance(
 /// The address is free at once. Items, todos and contacts go for good some weeks later; books stay, ownerless.
 #[endpoint(operation_id = "delete_own_user", tags(TAG_USERS))]
 pub async fn delete_own_user(app: App, caller: Caller) -> Result<Done<Message>, Failure> {
-    app.db.write(move |db| accounts::delete(db, &caller)).await?;
+    app.write_as(caller, accounts::delete).await?;
     Ok(Done(Message::new(DELETED)))
 }

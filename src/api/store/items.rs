@@ -151,7 +151,7 @@ pub async fn create_item(
 ) -> Result<Created<ItemOut>, Failure> {
     let Json(given) = input.0;
     let uuid = app.clock.new_id();
-    let item = app.db.write(move |db| items::create(db, &caller, uuid, &given.0)).await?;
+    let item = app.write_as(caller, move |db| items::create(db, uuid, &given.0)).await?;
     Ok(Created(item.into()))
 }
 
@@ -165,7 +165,7 @@ pub async fn update_item(
     input: Valid<(Path<ItemPath>, Json<ItemUpdate>)>,
 ) -> Result<Done<ItemOut>, Failure> {
     let (Path(path), Json(update)) = input.0;
-    let item = app.db.write(move |db| items::update(db, &caller, path.uuid, &update.0)).await?;
+    let item = app.write_as(caller, move |db| items::update(db, path.uuid, &update.0)).await?;
     Ok(Done(item.into()))
 }
 
@@ -179,6 +179,6 @@ pub async fn delete_item(
     input: Valid<Path<ItemPath>>,
 ) -> Result<NoContent, Failure> {
     let Path(path) = input.0;
-    app.db.write(move |db| items::delete(db, &caller, path.uuid)).await?;
+    app.write_as(caller, move |db| items::delete(db, path.uuid)).await?;
     Ok(NoContent)
 }

@@ -169,7 +169,7 @@ pub async fn create_todo(
     input: Valid<Json<TodoCreate>>,
 ) -> Result<Created<TodoOut>, Failure> {
     let Json(given) = input.0;
-    let todo = app.db.write(move |db| todos::create(db, &caller, &given.0)).await?;
+    let todo = app.write_as(caller, move |db| todos::create(db, &given.0)).await?;
     Ok(Created(todo.into()))
 }
 
@@ -183,7 +183,7 @@ pub async fn update_todo(
     input: Valid<(Path<TodoPath>, Json<TodoUpdate>)>,
 ) -> Result<Done<TodoOut>, Failure> {
     let (Path(path), Json(update)) = input.0;
-    let todo = app.db.write(move |db| todos::update(db, &caller, path.id, &update.0)).await?;
+    let todo = app.write_as(caller, move |db| todos::update(db, path.id, &update.0)).await?;
     Ok(Done(todo.into()))
 }
 
@@ -195,6 +195,6 @@ pub async fn delete_todo(
     input: Valid<Path<TodoPath>>,
 ) -> Result<NoContent, Failure> {
     let Path(path) = input.0;
-    app.db.write(move |db| todos::delete(db, &caller, path.id)).await?;
+    app.write_as(caller, move |db| todos::delete(db, path.id)).await?;
     Ok(NoContent)
 }

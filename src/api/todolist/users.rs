@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::{NumberedPage, TAG_USERS};
 use crate::app::App;
-use crate::db::Write;
-use crate::domain::auth::Caller;
 use crate::domain::auth::passwords::Password;
+use crate::domain::auth::{Caller, WriteAs};
+use crate::domain::directory;
 use crate::domain::emails::Email;
 use crate::domain::users::{self, NewUser, Patch, User};
 use crate::http::answer::{Created, Done, Failure, NoContent};
@@ -197,10 +197,10 @@ pub async fn list_accounts(
     input: Valid<Query<NumberedPage>>,
 ) -> Result<Done<Accounts>, Failure> {
     let Query(query) = input.0;
-    users::refuse_browsing(app.config.users.directory, visitor.0.as_ref())?;
+    directory::refuse_browsing(app.config.users.directory, visitor.0.as_ref())?;
     let (offset, limit) = (query.offset(), query.page_size);
     let (total, found) =
-        app.db.page(query.reach(), move |db| users::list_numbered(db, offset, limit)).await?;
+        app.db.page(query.reach(), move |db| directory::list_numbered(db, offset, limit)).await?;
     let users = found.into_iter().map(|user| Account::to(&visitor, user)).collect();
     Ok(Done(Accounts { users, total, page: query.page, page_size: query.page_size }))
 }
@@ -213,7 +213,7 @@ pub async fn get_account(
     input: Valid<Path<AccountPath>>,
 ) -> Result<Done<Account>, Failure> {
     let Path(path) = input.0;
-    users::refuse_browsing(app.config.users.directory, visitor.0.as_ref())?;
+    directory::refuse_browsing(app.config.users.directory, visitor.0.as_ref())?;
     let user = app.db.read(|db| users::by_id(db, path.id))?;
     Ok(Done(Account::to(&visitor, user)))
 }
@@ -228,8 +228,8 @@ pub async fn update_account(
     input: Valid<(Path<AccountPath>, Json<AccountUpdate>)>,
 ) -> Result<Done<Account>, Failure> {
     let (Path(path), Json(update)) = input.0;
-    let change = move |db: &Write| users::update(db, &caller, &users::by_id(db, path.id)?, &update.0);
-    let user = app.db.write(change).await?;
+    let change = move |db: &WriteAs| users::update(db, &users::by_id(db, path.id)?, &update.0);
+    let user = app.write_as(caller, change).await?;
     Ok(Done(Account::whole(user)))
 }
 
@@ -243,6 +243,6 @@ pub async fn delete_account(
     input: Valid<Path<AccountPath>>,
 ) -> Result<NoContent, Failure> {
     let Path(path) = input.0;
-    app.db.write(move |db| users::delete(db, &caller, &users::by_id(db, path.id)?)).await?;
+    app.write_as(caller, move |db| users::delete(db, &users::by_id(db, path.id)?)).await?;
     Ok(NoContent)
 }

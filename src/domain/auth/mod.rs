@@ -4,6 +4,7 @@
 //! then whether the session has ended. What was found out is remembered (see `known`), and forgotten before
 //! the change that makes it untrue is answered.
 
+mod authority;
 pub mod keys;
 mod known;
 pub mod passwords;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use serde_json::Value;
 use uuid::Uuid;
 
+pub use self::authority::WriteAs;
 use self::keys::Keyring;
 use self::known::Known;
 use self::passwords::Hasher;
@@ -29,7 +31,7 @@ use super::users::{Role, UserId};
 use super::{accounts, letters};
 use crate::clock::Clock;
 use crate::config;
-use crate::db::{self, Change, Db};
+use crate::db::{Change, Db};
 use crate::error::{Error, Refusal, Result};
 
 /// A user who proved who he is with an access token. Only this room makes one.
@@ -39,7 +41,11 @@ pub struct Caller {
     uuid: Uuid,
     role: Role,
     session: Uuid,
+    epoch: i64,
     confirmed: bool,
+    must_be_confirmed: bool,
+    /// The version of the user's state that all this was read under.
+    state_version: u64,
 }
 
 impl Caller {
@@ -63,16 +69,32 @@ impl Caller {
         self.confirmed
     }
 
-    /// The right of an administrator, for one.
-    pub fn admin(self) -> Result<Admin> {
+    /// The same caller, whose address must be confirmed in whatever follows.
+    ///
+    /// # Errors
+    /// `TokenOfUnconfirmed` when it is not.
+    pub fn confirmed_only(self) -> Result<Self> {
+        if self.confirmed {
+            Ok(Self { must_be_confirmed: true, ..self })
+        } else {
+            Err(Refusal::TokenOfUnconfirmed.into())
+        }
+    }
+
+    /// Refuses whoever is no administrator.
+    ///
+    /// # Errors
+    /// `AdminRequired`.
+    pub fn require_admin(&self) -> Result<()> {
         match self.role {
-            Role::Admin => Ok(Admin(Some(self.id))),
+            Role::Admin => Ok(()),
             Role::Moderator | Role::User => Err(Refusal::AdminRequired.into()),
         }
     }
 }
 
-/// The right to administer users: an administrator's, or that of whoever runs the binary.
+/// The right to administer users in one transaction: an administrator's, made by [`WriteAs::admin`], or that of
+/// whoever runs the binary.
 #[derive(Clone, Copy, Debug)]
 pub struct Admin(Option<UserId>);
 
@@ -179,7 +201,9 @@ impl Auth {
         // The version is taken before the state is read: a change that comes between makes it stale.
         let state_version = self.known.state_version(claims.sub);
         let require_confirmed = self.settings.require_confirmed_email;
-        let caller = db.read(|db| sessions::caller(db, &claims, require_confirmed))?;
+        let caller =
+            db.read(|db| sessions::caller(db, claims.sub, claims.sid, claims.epoch, require_confirmed))?;
+        let caller = Caller { state_version, ..caller };
         self.known.remember(digest, claims, caller, keys_version, state_version, now);
         Ok(caller)
     }
@@ -230,15 +254,6 @@ impl Auth {
 /// Removes a bounded number of rows of each kind; whether there may be more.
 fn purge_some(db: &crate::db::Write) -> Result<bool> {
     Ok(sessions::purge(db)? | throttle::purge(db)? | proofs::purge(db)? | letters::purge(db)?)
-}
-
-/// What it means that a row which is to be the caller's could not be added.
-pub fn caller_gone(error: rusqlite::Error) -> Error {
-    match db::broken(&error) {
-        // Deleted since he was asked who he is.
-        Some(db::Broken::ForeignKey) => Refusal::TokenInvalid.into(),
-        _ => error.into(),
-    }
 }
 
 /// The hashing settings as the hashing threads take them.

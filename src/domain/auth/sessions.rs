@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::tokens::Claims;
-use super::{Caller, known};
+use super::{Caller, WriteAs, known};
 use crate::clock::Timestamp;
 use crate::config::Lifetimes;
 use crate::db::{Read, Write};
@@ -66,8 +66,11 @@ pub fn open(db: &Write, user: &User, id: Uuid, lifetimes: Lifetimes) -> Result<S
     Ok(Session { id, user_uuid: user.uuid, epoch: user.epoch, refresh_seq: 0, refreshed_at: db.now })
 }
 
-/// The caller that these claims of an access token speak for, as things stand now.
-pub fn caller(db: &Read, claims: &Claims, require_confirmed: bool) -> Result<Caller> {
+/// The user of this session and epoch as a caller, as things stand now.
+///
+/// # Errors
+/// `TokenInvalid`; `TokenOfInactive` when the user was deactivated.
+pub fn caller(db: &Read, user: Uuid, session: Uuid, epoch: i64, require_confirmed: bool) -> Result<Caller> {
     let sql = "select u.id, u.role, u.is_active, u.email_confirmed_at is not null,
                       u.epoch = :epoch and s.ended_at is null and u.deleted_at is null and u.blocked_at is null
                         and (u.email_confirmed_at is not null
@@ -75,16 +78,18 @@ pub fn caller(db: &Read, claims: &Claims, require_confirmed: bool) -> Result<Cal
                from sessions s join users u on u.id = s.user_id
                where s.id = :session and u.uuid = :user";
     let params = named_params! {
-        ":session": claims.sid, ":user": claims.sub, ":epoch": claims.epoch,
-        ":require_confirmed": require_confirmed,
+        ":session": session, ":user": user, ":epoch": epoch, ":require_confirmed": require_confirmed,
     };
     let found = db.one(sql, params, |row| {
         let caller = Caller {
             id: row.get(0)?,
-            uuid: claims.sub,
+            uuid: user,
             role: row.get(1)?,
-            session: claims.sid,
+            session,
+            epoch,
             confirmed: row.get(3)?,
+            must_be_confirmed: false,
+            state_version: 0,
         };
         Ok((caller, row.get::<_, bool>(2)?, row.get::<_, bool>(4)?))
     })?;
@@ -157,7 +162,8 @@ pub fn rotate(
 }
 
 /// Ends the caller's session: its access tokens and its refresh token.
-pub fn end(db: &Write, caller: &Caller) -> Result<()> {
+pub fn end(db: &WriteAs) -> Result<()> {
+    let caller = db.caller();
     end_session(db, caller.session)?;
     forget(db, caller.uuid);
     tracing::info!(user.id = caller.id.0, session.id = %caller.session, "signed out");
@@ -170,16 +176,15 @@ fn end_session(db: &Write, id: Uuid) -> Result<()> {
     Ok(())
 }
 
-/// Ends every session of a user: his next token is of another epoch.
+/// Ends every session of the caller.
+pub fn end_own(db: &WriteAs) -> Result<()> {
+    end_all(db, db.caller().id)
+}
+
+/// Ends every session of a user: the next token is of another epoch.
 pub fn end_all(db: &Write, user: UserId) -> Result<()> {
     let sql = "update users set epoch = epoch + 1 where id = :id returning uuid";
-    let ended = db.returning(sql, named_params! { ":id": user }, |row| row.get::<_, Uuid>(0));
-    let uuid = match ended {
-        Ok(uuid) => uuid,
-        // Deleted since the caller was asked who he is.
-        Err(rusqlite::Error::QueryReturnedNoRows) => return Err(Refusal::TokenInvalid.into()),
-        Err(error) => return Err(error.into()),
-    };
+    let uuid = db.returning(sql, named_params! { ":id": user }, |row| row.get::<_, Uuid>(0))?;
     let sql = "update sessions set ended_at = :now where user_id = :user and ended_at is null";
     db.execute(sql, named_params! { ":now": db.now, ":user": user })?;
     forget(db, uuid);

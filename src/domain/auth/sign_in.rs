@@ -11,10 +11,10 @@ use super::proofs::{self, Purpose};
 use super::sessions::{self, Rotation, Session};
 use super::throttle::{self, Attempt};
 use super::tokens::{self, Claims, Kind};
-use super::{Auth, claims};
+use super::{Auth, Caller, claims};
 use crate::config::Lifetimes;
-use crate::db::Db;
-use crate::domain::users::{self, Login, NewUser, User};
+use crate::db::{Db, Write};
+use crate::domain::users::{self, Login, NewUser, Role, User};
 use crate::domain::{accounts, letters};
 use crate::error::{Context, Error, Refusal, Result};
 
@@ -42,17 +42,46 @@ impl Auth {
     /// Adds a user with this password. Where the address must be confirmed, a letter that asks for it goes into the
     /// outbox with the user.
     pub async fn sign_up(&self, db: &Db, new: NewUser, password: Password) -> Result<User> {
-        // Refused before the costly hash; the transaction looks again.
-        db.read(|db| users::refuse_taken(db, &new))?;
-        let hash = self.hasher.hash(password).await?;
-        let confirm = new.confirm_required || self.settings.require_confirmed_email;
+        let hash = self.hash_for(db, &new, password).await?;
+        let confirm = self.must_confirm(&new);
         db.write(move |db| {
-            if confirm {
-                letters::post(db, Purpose::ConfirmEmail, &new.email)?;
-            }
+            ask_to_confirm(db, &new, confirm)?;
             users::create(db, &new, &hash)
         })
         .await
+    }
+
+    /// Adds a user of any role with this password, for an administrator; otherwise like [`Auth::sign_up`].
+    ///
+    /// # Errors
+    /// Those of [`Auth::write_as`]; `AdminRequired`, `EmailTaken`, `UsernameTaken`.
+    pub async fn create_user(
+        self: &Arc<Self>,
+        db: &Db,
+        caller: Caller,
+        new: NewUser,
+        (role, is_active): (Role, bool),
+        password: Password,
+    ) -> Result<User> {
+        let hash = self.hash_for(db, &new, password).await?;
+        let confirm = self.must_confirm(&new);
+        self.write_as(db, caller, move |db| {
+            let admin = db.admin()?;
+            ask_to_confirm(db, &new, confirm)?;
+            users::create_as_admin(db, &admin, &new, role, is_active, &hash)
+        })
+        .await
+    }
+
+    /// The hash of a new user's password. Taken names are refused before this costs anything; the transaction that
+    /// adds the user looks again.
+    async fn hash_for(&self, db: &Db, new: &NewUser, password: Password) -> Result<String> {
+        db.read(|db| users::refuse_taken(db, new))?;
+        self.hasher.hash(password).await
+    }
+
+    fn must_confirm(&self, new: &NewUser) -> bool {
+        new.confirm_required || self.settings.require_confirmed_email
     }
 
     /// Signs a user in and begins a session.
@@ -124,10 +153,12 @@ impl Auth {
     ///
     /// It counts as a sign-in: unknown users and wrong passwords are refused alike as `WrongPassword`, in the same
     /// time, and only after a right password is the user's state looked at. `unfit` says what is wrong with the
-    /// new password, knowing whose it is to be.
+    /// new password, knowing whose it is to be. Where a token came along, it must still be good when the password
+    /// changes.
     pub async fn change_password<E: From<Error>>(
         self: &Arc<Self>,
         db: &Db,
+        by: Option<Caller>,
         given: SignIn,
         new: Password,
         unfit: impl FnOnce(Weakness) -> E,
@@ -148,10 +179,18 @@ impl Auth {
         refuse_own_names(&user, &new, unfit)?;
         let id = user.id;
         let hash = self.hasher.hash(new).await?;
+        let auth = self.clone();
         db.write(move |db| {
-            match users::with_password(db, &given.login)? {
-                Some((now, present)) if now.id == id && present == stored => {}
+            if let Some(caller) = &by {
+                auth.authorize(db, caller)?;
+            }
+            // The user may have changed while the password was hashed.
+            let user = match users::with_password(db, &given.login)? {
+                Some((now, present)) if now.id == id && present == stored => now,
                 _ => return Err(Refusal::WrongPassword.into()),
+            };
+            if let Some(refusal) = user.shut_out(require_confirmed) {
+                return Err(refusal.into());
             }
             throttle::forgive(db, id, &attempt)?;
             users::set_password(db, id, &hash)
@@ -239,6 +278,11 @@ impl Auth {
         });
         Ok(Tokens { access: tokens::sign(&ring, &access)?, refresh: refresh.transpose()? })
     }
+}
+
+/// Posts the letter that asks a new user to confirm the address, if that must be confirmed.
+fn ask_to_confirm(db: &Write, new: &NewUser, must_confirm: bool) -> Result<()> {
+    if must_confirm { letters::post(db, Purpose::ConfirmEmail, &new.email) } else { Ok(()) }
 }
 
 /// Refuses a password that is the user's own address, or a name that he signs in or is called by.

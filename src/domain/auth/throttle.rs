@@ -16,6 +16,7 @@ use crate::config;
 use crate::db::{Read, Write};
 use crate::domain::users::UserId;
 use crate::error::{Refusal, Result};
+use crate::network::ClientNetwork;
 
 /// Failures of an account, from anywhere, before strangers to it must wait (NIST SP 800-63B-4 §3.2.2: at most 100).
 const ACCOUNT_FREE: u32 = 100;
@@ -38,13 +39,10 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// An attempt at an account, named by whatever tells it from the others, from an address. Of an IPv6
-    /// address the first 64 bits count: one subscriber has them all.
+    /// An attempt at an account, named by whatever tells it from the others, from an address, of which the network
+    /// counts.
     pub fn new(account: &[u8], address: IpAddr) -> Self {
-        let address = match address.to_canonical() {
-            IpAddr::V4(address) => address.octets().to_vec(),
-            IpAddr::V6(address) => address.octets()[..8].to_vec(),
-        };
+        let address = ClientNetwork::from(address).bytes();
         let digest = |kind: &[u8], parts: [&[u8]; 2]| {
             let mut digest = Sha256::new().chain_update(kind);
             for part in parts {

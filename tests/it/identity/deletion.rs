@@ -403,16 +403,17 @@ async fn a_purge_of_somebody_who_has_much_takes_a_bounded_number_of_rows_at_a_ti
 }
 
 #[tokio::test]
-async fn whoever_became_an_administrator_since_he_was_asked_neither_goes_nor_gets_a_balance() {
+async fn whoever_became_an_administrator_since_the_sign_in_neither_goes_nor_gets_a_balance() {
     let house = House::new().await;
     let ada = named(&house, "ada").await;
     let app = &house.server.app;
     let caller = app.auth.authenticate(&app.db, &ada.access).unwrap();
-    tamper(&house, "update users set role = 'admin'").await;
-    let gone = app.db.write(move |db| accounts::delete(db, &caller)).await;
+    let promotion = users::Patch { role: Some(Role::Admin), ..users::Patch::default() };
+    house.change(&caller.uuid().to_string(), promotion).await;
+    let gone = app.write_as(caller, accounts::delete).await;
     assert!(matches!(gone, Err(Error::Refusal(Refusal::TokenInvalid))), "{gone:?}");
-    let added = app.db.write(move |db| accounts::add_to_balance(db, &caller, 1)).await;
-    assert!(matches!(added, Err(Error::Refusal(Refusal::BalanceRefused))), "{added:?}");
+    let added = app.write_as(caller, |db| accounts::add_to_balance(db, 1)).await;
+    assert!(matches!(added, Err(Error::Refusal(Refusal::TokenInvalid))), "{added:?}");
     assert_eq!(look_up::<i64>(&house, "select balance from users where deleted_at is null"), 0);
 }
 
@@ -520,7 +521,7 @@ async fn whatever_races_a_deletion_is_done_before_it_or_refused_as_unauthenticat
 }
 
 #[tokio::test]
-async fn whoever_was_deleted_between_the_question_and_the_deed_is_told_that_his_token_is_dead() {
+async fn a_user_deleted_between_authentication_and_write_hears_of_a_dead_token() {
     let house = House::new().await;
     let ada = named(&house, "ada").await;
     let app = &house.server.app;
@@ -528,8 +529,8 @@ async fn whoever_was_deleted_between_the_question_and_the_deed_is_told_that_his_
     delete(&house, &ada).await;
     for refused in [
         app.db.read(|db| users::own(db, &caller)).map(drop),
-        app.db.write(move |db| accounts::add_to_balance(db, &caller, 1)).await.map(drop),
-        app.db.write(move |db| accounts::delete(db, &caller)).await,
+        app.write_as(caller, |db| accounts::add_to_balance(db, 1)).await.map(drop),
+        app.write_as(caller, accounts::delete).await,
     ] {
         assert!(matches!(refused, Err(Error::Refusal(Refusal::TokenInvalid))), "{refused:?}");
     }

@@ -47,7 +47,7 @@ async fn no_cache_fill_that_races_a_log_out_outlives_its_answer() {
             })
             .collect();
         let caller = app.auth.authenticate(&app.db, &token).unwrap();
-        app.db.write(move |db| sessions::end(db, &caller)).await.unwrap();
+        app.write_as(caller, sessions::end).await.unwrap();
         over.store(true, Ordering::SeqCst);
         for reader in readers {
             late += reader.join().unwrap();
@@ -243,13 +243,9 @@ async fn whoever_was_deleted_between_the_question_and_the_deed_is_refused_withou
         language: "English".into(),
     };
     let uuid = house.clock.new_id();
-    let added = app.db.write(move |db| books::create(db, &caller, uuid, &new).map(drop)).await;
-    let ended = app.db.write(move |db| sessions::end_all(db, caller.id())).await;
-    for refused in [
-        added,
-        ended,
-        app.db.write(move |db| sessions::end(db, &caller)).await.and(Err(Refusal::TokenInvalid.into())),
-    ] {
+    let added = app.write_as(caller, move |db| books::create(db, uuid, &new).map(drop)).await;
+    let ended = app.write_as(caller, sessions::end_own).await;
+    for refused in [added, ended, app.write_as(caller, sessions::end).await] {
         assert!(matches!(refused, Err(Error::Refusal(Refusal::TokenInvalid))), "{refused:?}");
     }
 }
