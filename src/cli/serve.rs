@@ -20,13 +20,16 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::DirLock;
-use crate::domain::{accounts, directory};
+use crate::domain::directory;
+use crate::domain::removal::{self, Purged};
 use crate::error::{Context, Error, Result};
 
 /// How often a changed keyring is looked for.
 const KEYS_NOTICED_EVERY: Duration = Duration::from_secs(1);
 /// How often is written down who was there.
 const ACTIVITY_NOTED_EVERY: Duration = Duration::from_secs(5);
+/// How often is looked for users who were deleted for good.
+const REMOVALS_NOTICED_EVERY: Duration = Duration::from_secs(1);
 /// How often worthless rows are removed.
 const PURGE_EVERY: Duration = Duration::from_secs(3600);
 /// How long the door may take to close.
@@ -214,11 +217,13 @@ fn serve(app: &App, acceptor: impl Acceptor + 'static) -> (ServerHandle, JoinHan
 async fn keep_house(app: App) {
     let mut keys = tokio::time::interval(KEYS_NOTICED_EVERY);
     let mut purge = tokio::time::interval(PURGE_EVERY);
+    let mut removals = tokio::time::interval(REMOVALS_NOTICED_EVERY);
     let mut activity = tokio::time::interval(ACTIVITY_NOTED_EVERY);
     loop {
         let done = tokio::select! {
             _ = keys.tick() => app.auth.notice_keys(),
             _ = purge.tick() => app.auth.purge(&app.db).await.and(purge_users(&app).await),
+            _ = removals.tick() => purge_marked(&app).await,
             _ = activity.tick() => app.auth.note_activity(&app.db).await,
         };
         if let Err(error) = done {
@@ -227,11 +232,24 @@ async fn keep_house(app: App) {
     }
 }
 
-/// Removes users who were deleted long ago, in bounded pieces.
+/// Begins to remove users who were deleted for good.
+async fn purge_marked(app: &App) -> Result<()> {
+    if app.db.read(removal::is_due)? { purge_users(app).await } else { Ok(()) }
+}
+
+/// Removes users who were deleted for good, or long ago, in bounded pieces, and what the disk still has of them.
 async fn purge_users(app: &App) -> Result<()> {
     let keep = app.config.users.purge_deleted_after();
-    while app.db.write(move |db| accounts::purge(db, keep)).await? {}
-    Ok(())
+    loop {
+        let Purged { more, email } = app.db.write(move |db| removal::purge(db, keep)).await?;
+        if let Some(email) = email {
+            app.mail.forget(email).await?;
+            app.db.cut_log();
+        }
+        if !more {
+            return Ok(());
+        }
+    }
 }
 
 /// Resolves at SIGTERM or Ctrl-C.

@@ -159,6 +159,12 @@ impl Db {
         answer.recv().unwrap_or_else(|_| Err(writer::ended()))
     }
 
+    /// Has the write-ahead log moved into the file and cut to nothing, once nobody writes: what was overwritten or
+    /// deleted stands in it until then.
+    pub fn cut_log(&self) {
+        self.0.writer.cut_log();
+    }
+
     /// Sees whether the file can be opened and read, in some 100 µs.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
@@ -26,12 +27,14 @@ pub(super) struct Writer {
     queue: RwLock<Option<SyncSender<Box<dyn Job>>>>,
     thread: Mutex<Option<JoinHandle<Result<()>>>>,
     listening: Listening,
+    must_cut_log: Arc<AtomicBool>,
 }
 
 impl Writer {
     pub(super) fn start(conn: Connection, clock: Clock, options: &Options) -> Result<Self> {
         let (queue, waiting) = sync_channel(options.queue.max(1));
         let listening = Listening::default();
+        let must_cut_log = Arc::new(AtomicBool::new(false));
         let seen = data_version(&conn)?;
         let desk = Desk {
             conn,
@@ -39,6 +42,7 @@ impl Writer {
             waiting,
             group: options.group.max(1),
             listening: Arc::clone(&listening),
+            must_cut_log: Arc::clone(&must_cut_log),
             seen,
             announced: RefCell::default(),
         };
@@ -46,7 +50,12 @@ impl Writer {
             .name(String::from("db-writer"))
             .spawn(|| desk.serve())
             .map_err(|error| open::said(error, String::from("cannot start the writer thread")))?;
-        Ok(Self { queue: RwLock::new(Some(queue)), thread: Mutex::new(Some(thread)), listening })
+        Ok(Self {
+            queue: RwLock::new(Some(queue)),
+            thread: Mutex::new(Some(thread)),
+            listening,
+            must_cut_log,
+        })
     }
 
     /// Queues a job, or refuses when the queue is full. `send` gives an answer back that nobody takes.
@@ -75,6 +84,10 @@ impl Writer {
         let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(queue) = queue else { return Err(BUSY.into()) };
         queue.send(Box::new(Waiting { f, outcome: None, send })).map_err(|_| ended())
+    }
+
+    pub(super) fn cut_log(&self) {
+        self.must_cut_log.store(true, Ordering::SeqCst);
     }
 
     pub(super) fn listen(&self, listener: Listener) {
@@ -155,6 +168,7 @@ struct Desk {
     waiting: Receiver<Box<dyn Job>>,
     group: usize,
     listening: Listening,
+    must_cut_log: Arc<AtomicBool>,
     /// The `data_version` that was seen last; only commits of others move it.
     seen: i64,
     /// Keys that jobs of the running group announced.
@@ -169,6 +183,9 @@ impl Desk {
                 Err(RecvTimeoutError::Timeout) => {
                     if let Err(error) = self.look_abroad() {
                         tracing::error!(%error, "the writer cannot see what others committed");
+                    }
+                    if self.must_cut_log.load(Ordering::SeqCst) {
+                        self.try_to_cut_log();
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => return self.finish(),
@@ -272,6 +289,23 @@ impl Desk {
             self.tell(Change::Foreign);
         }
         Ok(())
+    }
+
+    /// Cuts the log unless somebody reads from it, who is not waited for: it is tried again when the queue is empty.
+    fn try_to_cut_log(&self) {
+        self.must_cut_log.store(false, Ordering::SeqCst);
+        let cut = || {
+            self.conn.busy_timeout(Duration::ZERO)?;
+            let is_busy: bool =
+                self.conn.query_row("pragma wal_checkpoint(truncate)", [], |row| row.get(0))?;
+            self.conn.busy_timeout(open::BUSY_TIMEOUT)?;
+            Ok::<_, rusqlite::Error>(!is_busy)
+        };
+        match cut() {
+            Ok(true) => {}
+            Ok(false) => self.must_cut_log.store(true, Ordering::SeqCst),
+            Err(error) => tracing::error!(%error, "the write-ahead log cannot be cut"),
+        }
     }
 
     fn tell(&self, change: Change<'_>) {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use rusqlite::{ToSql, named_params};
 
-use super::auth::{Caller, WriteAs, sessions};
-use super::users::{Role, User, UserId};
-use super::{avatars, letters};
+use super::auth::{Caller, WriteAs};
+use super::removal;
+use super::users::{self, Role, User, UserId};
 use crate::clock::Timestamp;
 use crate::db::{Read, Write};
 use crate::error::{Refusal, Result};
@@ -16,11 +16,6 @@ pub const BALANCE_MAX: i64 = (1 << 53) - 1;
 
 /// How much time lies at least between two notes of a user's activity.
 pub const ACTIVITY_EVERY: Duration = Duration::from_secs(60);
-
-/// How many deleted users one purge removes at most.
-const PURGE_MAX: i64 = 20;
-/// How many rows of a kind that was a deleted user's one purge touches at most.
-const PURGE_ROWS_MAX: i64 = 500;
 
 /// Adds to the caller's balance, or takes from it, and gives the new one. Administrators have none.
 ///
@@ -44,8 +39,8 @@ pub fn add_to_balance(db: &WriteAs, amount: i64) -> Result<i64> {
     }
 }
 
-/// Deletes the caller softly: the row stays until it is purged with what is his, the address and the username are
-/// free, every token is dead, and the pictures, which need none to be seen, are gone.
+/// Deletes the caller softly: the row and the content stay until they are purged, the address and the username are
+/// free, every token is dead, and the pictures, which need none to be seen, are shown no more.
 ///
 /// # Errors
 /// `AdminDeletesHimself`.
@@ -54,46 +49,10 @@ pub fn delete(db: &WriteAs) -> Result<()> {
     if caller.role() == Role::Admin {
         return Err(Refusal::AdminDeletesHimself.into());
     }
-    let id = caller.id();
-    let sql = "update users set deleted_at = :now, username = null, username_key = null, epoch = epoch + 1,
-                 updated_at = :now
-               where id = :id returning email";
-    let email: String = db.returning(sql, named_params! { ":now": db.now, ":id": id }, |row| row.get(0))?;
-    letters::forget(db, &email)?;
-    avatars::remove_all(db, id)?;
-    db.execute("delete from proofs where user_id = :id", named_params! { ":id": id })?;
-    sessions::forget(db, caller.uuid());
-    tracing::info!(user.id = id.0, "user deleted softly");
+    let user = users::own(db, caller)?;
+    removal::mark_softly(db, &user)?;
+    tracing::info!(user.id = user.id.0, "user deleted softly");
     Ok(())
-}
-
-const PURGED: &str = "select id from users where deleted_at < :before order by deleted_at limit :max";
-
-/// What may be so much that it goes before its user does, piece by piece.
-const PURGED_FIRST: [&str; 4] = [
-    "delete from todos where id in (select id from todos where user_id = :user limit :max)",
-    "delete from items where id in (select id from items where user_id = :user limit :max)",
-    "delete from contacts where id in (select id from contacts where user_id = :user limit :max)",
-    "update books set user_id = null where id in (select id from books where user_id = :user limit :max)",
-];
-
-/// Removes some users who were deleted longer than `keep` ago, with all that is theirs but their books; whether
-/// there may be more. It takes a bounded number of rows, however many there are.
-pub fn purge(db: &Write, keep: Duration) -> Result<bool> {
-    let params = named_params! { ":before": db.now.minus(keep), ":max": PURGE_MAX };
-    let users: Vec<UserId> = db.all(PURGED, params, |row| row.get(0))?;
-    let full = |rows: usize, max: i64| i64::try_from(rows).unwrap_or(i64::MAX) >= max;
-    for user in &users {
-        for sql in PURGED_FIRST {
-            if full(db.execute(sql, named_params! { ":user": user, ":max": PURGE_ROWS_MAX })?, PURGE_ROWS_MAX)
-            {
-                return Ok(true);
-            }
-        }
-        db.execute("delete from users where id = :user", named_params! { ":user": user })?;
-        tracing::info!(user.id = user.0, "deleted user purged");
-    }
-    Ok(full(users.len(), PURGE_MAX))
 }
 
 /// Notes that these users were there at these moments, for those of whom that was not noted within
@@ -221,7 +180,10 @@ pub fn list(
 const LIST_DELETED: &str = const_format::concatcp!(
     "select ",
     User::COLUMNS,
-    " from users where deleted_at is not null and id < :before order by id desc limit :limit"
+    " from users
+     where deleted_at is not null and id < :before
+       and not exists (select 1 from removals where user_id = users.id and scope = 'everything')
+     order by id desc limit :limit"
 );
 
 /// A page of the users who were deleted and not purged yet, the newest first: those with a number below
@@ -245,6 +207,5 @@ mod tests {
             }
         }
         refuse_scan(LIST_DELETED);
-        refuse_scan(PURGED);
     }
 }

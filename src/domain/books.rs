@@ -40,8 +40,12 @@ pub struct Book {
 }
 
 impl Book {
-    const COLUMNS: &'static str = "id, uuid, title, author, publisher, publish_date, pages, language, user_id, \
-         created_at, updated_at";
+    const COLUMNS: &'static str = "id, uuid, title, author, publisher, publish_date, pages, language, \
+         iif(r.user_id is null, b.user_id, null), created_at, updated_at";
+
+    /// The books, each with the removal of its owner, if there is one: such a book has no owner any more.
+    const TABLE: &'static str =
+        " from books b left join removals r on r.user_id = b.user_id and r.scope = 'everything' ";
 
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
@@ -132,17 +136,18 @@ pub fn create(db: &WriteAs, uuid: Uuid, new: &NewBook) -> Result<Book> {
 
 /// The book with this public id.
 pub fn by_uuid(db: &Read, uuid: Uuid) -> Result<Book> {
-    let sql = concatcp!("select ", Book::COLUMNS, " from books where uuid = :uuid");
+    let sql = concatcp!("select ", Book::COLUMNS, Book::TABLE, "where uuid = :uuid");
     db.one(sql, named_params! { ":uuid": uuid }, Book::from_row)?.ok_or(Refusal::BookNotFound(uuid).into())
 }
 
 const LIST_ALL: &str =
-    concatcp!("select ", Book::COLUMNS, " from books where id < :before order by id desc limit :limit");
+    concatcp!("select ", Book::COLUMNS, Book::TABLE, "where id < :before order by id desc limit :limit");
 
 const LIST_OF: &str = concatcp!(
     "select ",
     Book::COLUMNS,
-    " from books where user_id = :user and id < :before order by id desc limit :limit"
+    Book::TABLE,
+    "where b.user_id = :user and id < :before order by id desc limit :limit"
 );
 
 /// A page of a shelf, newest first: books with a number below `before`, at most `limit`.

@@ -86,8 +86,13 @@ pub struct Item {
 }
 
 impl Item {
-    const COLUMNS: &'static str = "id, uuid, name, category, price_usd, in_stock, user_id, \
-         (select users.uuid from users where users.id = items.user_id)";
+    const COLUMNS: &'static str =
+        "i.id, i.uuid, i.name, i.category, i.price_usd, i.in_stock, i.user_id, u.uuid";
+
+    /// The items with their owners; those of an owner who is being removed are gone.
+    const TABLE: &'static str = " from items i join users u on u.id = i.user_id
+         left join removals r on r.user_id = i.user_id and r.scope = 'everything'
+         where r.user_id is null ";
 
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
@@ -156,12 +161,12 @@ pub fn by_uuid(db: &Read, uuid: Uuid) -> Result<Item> {
 }
 
 fn find(db: &Read, uuid: Uuid) -> Result<Option<Item>> {
-    let sql = concatcp!("select ", Item::COLUMNS, " from items where uuid = :uuid");
+    let sql = concatcp!("select ", Item::COLUMNS, Item::TABLE, "and i.uuid = :uuid");
     db.one(sql, named_params! { ":uuid": uuid }, Item::from_row)
 }
 
 const LIST: &str =
-    concatcp!("select ", Item::COLUMNS, " from items where id < :before order by id desc limit :limit");
+    concatcp!("select ", Item::COLUMNS, Item::TABLE, "and i.id < :before order by i.id desc limit :limit");
 
 /// A page of everybody's items, newest first: those with a number below `before`, at most `limit`.
 pub fn list(db: &Read, before: Option<i64>, limit: i64) -> Result<Vec<Item>> {

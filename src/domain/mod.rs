@@ -12,6 +12,7 @@ pub mod letters;
 pub mod limits;
 pub mod pictures;
 mod pool;
+pub mod removal;
 pub mod todos;
 pub mod users;
 

@@ -232,7 +232,11 @@ fn own(db: &Read, caller: &Caller, id: i64, act: Act) -> Result<Todo> {
     if todo.user_id == caller.id() {
         return Ok(todo);
     }
-    Err(Refusal::NotYourTodo(act).into())
+    let sql = "select 1 from removals where user_id = :owner and scope = 'everything'";
+    match db.one(sql, named_params! { ":owner": todo.user_id }, |_| Ok(()))? {
+        Some(()) => Err(Refusal::TodoNotFound(id).into()),
+        None => Err(Refusal::NotYourTodo(act).into()),
+    }
 }
 
 #[cfg(test)]

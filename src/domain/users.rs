@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::auth::proofs::Purpose;
 use super::auth::{Admin, Caller, WriteAs, sessions};
 use super::emails::Email;
-use super::{letters, meaning};
+use super::{letters, meaning, removal};
 use crate::clock::Timestamp;
 use crate::db::{Read, Write};
 use crate::error::{Act, Error, Refusal, Result, UserKey};
@@ -379,7 +379,10 @@ pub fn with_password(db: &Read, login: &Login) -> Result<Option<(User, String)>>
     const DELETED: &str = concatcp!(
         "select ",
         User::COLUMNS,
-        ", password_hash from users where email = :key and deleted_at is not null order by deleted_at desc limit 1"
+        ", password_hash from users
+         where email = :key and deleted_at is not null
+           and not exists (select 1 from removals where user_id = users.id and scope = 'everything')
+         order by deleted_at desc limit 1"
     );
     const BY_USERNAME: &str =
         concatcp!("select ", User::COLUMNS, ", password_hash from users where username_key = :key");
@@ -457,7 +460,8 @@ fn change(db: &Write, user: &User, patch: &Patch) -> Result<User> {
     Ok(changed)
 }
 
-/// Removes a user: oneself, or anybody for an administrator. The user's books stay, ownerless; all else goes.
+/// Deletes a user for good: the caller, or anybody for an administrator. The user's books stay, ownerless; all else
+/// goes.
 pub fn delete(db: &WriteAs, user: &User) -> Result<()> {
     refuse_others(db.caller(), user, Act::Delete)?;
     remove(db, user)
@@ -470,9 +474,7 @@ pub fn delete_as_admin(db: &Write, _: &Admin, user: &User) -> Result<()> {
 
 fn remove(db: &Write, user: &User) -> Result<()> {
     refuse_last_admin(db, user)?;
-    db.execute("delete from users where id = :id", named_params! { ":id": user.id })?;
-    letters::forget(db, &user.email)?;
-    sessions::forget(db, user.uuid);
+    removal::mark(db, user)?;
     tracing::info!(user.id = user.id.0, "user deleted");
     Ok(())
 }

@@ -106,6 +106,14 @@ impl Mail {
         self.bell.notify_one();
     }
 
+    /// Removes the files that letters to this address have become.
+    ///
+    /// # Errors
+    /// A fault when the directory cannot be read or a file cannot be removed.
+    pub async fn forget(&self, email: String) -> Result<()> {
+        self.transport.forget(email).await
+    }
+
     fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
     }

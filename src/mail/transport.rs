@@ -79,6 +79,18 @@ impl Transport {
             },
         }
     }
+
+    /// Removes the files of letters to this address.
+    pub async fn forget(&self, email: String) -> Result<()> {
+        let Self::File(directory) = self else { return Ok(()) };
+        let directory = directory.clone();
+        let removed = tokio::task::spawn_blocking(move || remove_letters_to(&directory, &email)).await;
+        let removed = removed.unwrap_or_else(|ended| Err(std::io::Error::other(ended)));
+        removed.map_err(|error| {
+            let doing = "removing the letters of a user who is gone";
+            Error::Fault(anyhow::Error::from(error).context(doing))
+        })
+    }
 }
 
 fn smtp(mail: &config::Mail, from: &Mailbox) -> Result<AsyncSmtpTransport<Tokio1Executor>> {
@@ -153,6 +165,27 @@ fn file_name(letter: &Outgoing, now: Timestamp) -> String {
     let mut moment = now.utc().replace(['-', ':'], "");
     moment.truncate("20261121T050639".len());
     format!("{moment}Z-{}-{}.eml", letter.id.0, letter.purpose.word())
+}
+
+/// Removes every file whose `To` (RFC 5322 §3.6.3) is this address, without regard to case.
+fn remove_letters_to(directory: &Path, email: &str) -> std::io::Result<()> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    let to = format!("to: {}", email.to_ascii_lowercase());
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_none_or(|extension| extension != "eml") {
+            continue;
+        }
+        let letter = String::from_utf8_lossy(&fs::read(&path)?).to_ascii_lowercase();
+        let mut head = letter.lines().take_while(|line| !line.is_empty());
+        if head.any(|line| line.trim_end() == to) {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes a file that is there as a whole or not at all, for its owner alone.

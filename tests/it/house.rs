@@ -13,8 +13,8 @@ use satchel::db::Write;
 use satchel::domain::auth::Admin;
 use satchel::domain::auth::proofs::Purpose;
 use satchel::domain::emails::Email;
-use satchel::domain::letters;
 use satchel::domain::users::{self, Patch, Role};
+use satchel::domain::{letters, removal};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -141,6 +141,12 @@ impl House {
     /// The files that letters have become and nobody has taken.
     pub fn letter_files(&self) -> Vec<PathBuf> {
         self.caught.files()
+    }
+
+    /// Removes whatever of deleted users there is to remove by now, as the housekeeping does.
+    pub async fn purge(&self) {
+        let keep = self.config.users.purge_deleted_after();
+        while self.server.app.db.write(move |db| removal::purge(db, keep)).await.unwrap().more {}
     }
 
     /// Moves the clock.

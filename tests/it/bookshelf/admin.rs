@@ -140,6 +140,7 @@ async fn admin_delete_user_answers_who_is_gone() {
         send(&house, &admin, "DELETE", &path, Value::Null).await.refuses(404, &gone);
         send(&house, &guest, "GET", "/users/me", Value::Null).await.refuses(401, BAD_TOKEN);
     }
+    house.purge().await;
     let left: i64 = look_into(&house.database())
         .query_row("select count(*) from sessions where user_id <> 1", [], |row| row.get(0))
         .unwrap();

@@ -81,7 +81,7 @@ async fn two_administrators_who_remove_each_other_at_once_leave_one() {
     let mut statuses = [one.status, two.status];
     statuses.sort_unstable();
     assert!(matches!(statuses, [200, 401 | 409]), "{statuses:?}");
-    let sql = "select count(*) from users where role = 'admin' and is_active";
+    let sql = "select count(*) from users where role = 'admin' and is_active and deleted_at is null";
     let left: i64 = super::look_into(&house.database()).query_row(sql, [], |row| row.get(0)).unwrap();
     assert_eq!(left, 1);
 }

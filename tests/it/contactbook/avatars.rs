@@ -338,6 +338,7 @@ async fn pictures_go_with_their_owner_at_whichever_api_he_is_deleted() {
         for (_, place) in &places {
             is_gone(&house, place).await;
         }
+        house.purge().await;
         assert_eq!(kept(&house), 1, "{path}");
     }
     assert!(shows(&house, &bens, GREEN).await);

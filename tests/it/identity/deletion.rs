@@ -8,7 +8,7 @@ use satchel::domain::auth::proofs::Purpose;
 use satchel::domain::emails::Email;
 use satchel::domain::pictures::{MediaType, Picture};
 use satchel::domain::users::Role;
-use satchel::domain::{accounts, avatars, letters, users};
+use satchel::domain::{accounts, avatars, letters, removal, users};
 use satchel::error::{Error, Refusal};
 use serde_json::{Value, json};
 
@@ -44,12 +44,6 @@ impl Things {
             todo: format!("/v1/todos/{}", todo["id"]),
         }
     }
-}
-
-/// Purges as the housekeeping does; whether there may be more.
-async fn purge(house: &House) -> bool {
-    let keep = house.config.users.purge_deleted_after();
-    house.server.app.db.write(move |db| accounts::purge(db, keep)).await.unwrap()
 }
 
 /// As `/users/deleted` shows somebody who was deleted so many seconds after the beginning.
@@ -307,12 +301,12 @@ async fn a_purge_takes_what_was_his_after_30_days_and_leaves_the_books_ownerless
     register(&house, "ada").await;
     let new = sign_in(&house, "ada").await;
     house.wait(MONTH);
-    assert!(!purge(&house).await);
+    house.purge().await;
     let admin = again(&house, &admin).await;
     assert_eq!(deleted_users(&house, &admin).await, json!([gone(ada.named(), 0)]));
     log_in(&house, "ada@example.com", "wrong horse").await.refuses(401, WRONG);
     house.wait(1);
-    assert!(!purge(&house).await);
+    house.purge().await;
     assert_eq!(deleted_users(&house, &admin).await, json!([]));
     let left = |table: &str| look_up::<String>(&house, &format!("select group_concat(user_id) from {table}"));
     assert_eq!(left("items"), ben.id.to_string());
@@ -352,54 +346,34 @@ async fn the_housekeeping_of_a_server_that_starts_purges_by_the_setting() {
 }
 
 #[tokio::test]
-async fn a_purge_goes_in_pieces_oldest_first() {
+async fn a_purge_goes_user_by_user_oldest_first() {
     let house = House::new().await;
     let keep = house.config.users.purge_deleted_after();
     // In one transaction, so that the housekeeping does not help.
     let purge = move |db: &Write| {
         db.execute(
             "insert into users (id, uuid, email, password_hash, created_at, updated_at, deleted_at)
-             with recursive n (n) as (select 1 union all select n + 1 from n where n < 25)
+             with recursive n (n) as (select 1 union all select n + 1 from n where n < 3)
              select n, randomblob(16), 'user' || n || '@example.com', '$argon2id$', 1, 1, 100 - n from n",
             [],
         )?;
         let mut left = Vec::new();
-        for _ in 0..3 {
-            let more = accounts::purge(db, keep)?;
-            left.push((more, db.all("select id from users order by id", [], |row| row.get::<_, i64>(0))?));
-        }
-        Ok(left)
-    };
-    let left = house.server.app.db.write(purge).await.unwrap();
-    assert_eq!(left, [(true, vec![1, 2, 3, 4, 5]), (false, vec![]), (false, vec![])]);
-}
-
-#[tokio::test]
-async fn a_purge_of_somebody_who_has_much_takes_a_bounded_number_of_rows_at_a_time() {
-    let house = House::new().await;
-    let keep = house.config.users.purge_deleted_after();
-    let purge = move |db: &Write| {
-        db.execute(
-            "insert into users (id, uuid, email, password_hash, created_at, updated_at, deleted_at)
-             values (1, randomblob(16), 'ada@example.com', '$argon2id$', 1, 1, 1)",
-            [],
-        )?;
-        db.execute(
-            "insert into todos (title, priority, user_id, created_at, updated_at)
-             with recursive n (n) as (select 1 union all select n + 1 from n where n < 1200)
-             select 'Read', 'low', 1, 1, 1 from n",
-            [],
-        )?;
-        let mut left = Vec::new();
         for _ in 0..4 {
-            let more = accounts::purge(db, keep)?;
-            let sql = "select (select count(*) from todos), (select count(*) from users)";
-            left.push((more, db.all(sql, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?[0]));
+            let purged = removal::purge(db, keep)?;
+            let ids = db.all("select id from users order by id", [], |row| row.get::<_, i64>(0))?;
+            left.push((purged.more, purged.email, ids));
         }
         Ok(left)
     };
     let left = house.server.app.db.write(purge).await.unwrap();
-    assert_eq!(left, [(true, (700, 1)), (true, (200, 1)), (false, (0, 0)), (false, (0, 0))]);
+    let email = |n: u8| Some(format!("user{n}@example.com"));
+    let expected = [
+        (true, email(3), vec![1, 2]),
+        (true, email(2), vec![1]),
+        (true, email(1), vec![]),
+        (false, None, vec![]),
+    ];
+    assert_eq!(left, expected);
 }
 
 #[tokio::test]
@@ -451,6 +425,7 @@ async fn letters_links_and_pictures_go_at_once_and_those_of_others_stay() {
     }
     delete(&house, &ada).await;
     assert_eq!(look_up::<i64>(&house, "select count(*) from proofs"), 0);
+    house.purge().await;
     assert_eq!(look_up::<String>(&house, "select group_concat(name) from avatars"), "b".repeat(24));
     assert_eq!(look_up::<String>(&house, "select group_concat(email) from letters"), "ben@example.com");
     house.wait(1);

@@ -33,7 +33,7 @@ fn take_away(db: &Write, user: &User, how: &str) -> satchel::error::Result<()> {
 }
 
 /// Keeps the writer busy until the sender is dropped.
-async fn hold_writer(house: &House) -> Sender<()> {
+pub async fn hold_writer(house: &House) -> Sender<()> {
     let (release, released) = channel::<()>();
     let released = std::sync::Mutex::new(released);
     let (begun, has_begun) = channel();

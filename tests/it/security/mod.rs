@@ -12,6 +12,7 @@ mod process;
 mod proofs;
 mod races;
 mod refresh;
+mod removal;
 mod sessions;
 mod spelling;
 mod throttle;

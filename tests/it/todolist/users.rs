@@ -284,6 +284,7 @@ async fn the_todos_go_with_their_owner_whatever_api_deletes_him() {
             .await
             .refuses(404, &format!("Todo with ID {id} not found"));
     }
+    house.purge().await;
     let left = |table: &str| -> i64 {
         let sql = format!("select count(*) from {table}");
         look_into(&house.database()).query_row(&sql, [], |row| row.get(0)).unwrap()
