@@ -6,8 +6,10 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::config::{Config, Environment};
 use crate::db::{self, Db, DirLock, migrate};
+use crate::domain::auth::proofs::Purpose;
 use crate::domain::auth::{Auth, Caller, WriteAs};
-use crate::domain::limits::Limiter;
+use crate::domain::emails::Email;
+use crate::domain::limits::{Limiter, Who};
 use crate::domain::pictures::Studio;
 use crate::error::Result;
 use crate::http::input::{Bodies, Limits};
@@ -83,6 +85,15 @@ impl App {
         f: impl Fn(&WriteAs<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         self.auth.write_as(&self.db, caller, f).await
+    }
+
+    /// Counts a letter to this mailbox.
+    ///
+    /// # Errors
+    /// `RateLimited` when the mailbox has had enough of them.
+    pub fn admit_letter(&self, purpose: Purpose, email: &Email) -> Result<()> {
+        let limit = self.config.contactbook.limits.letters;
+        self.limiter.take(purpose.word(), Who::mailbox(email), limit).map(drop)
     }
 
     /// What the settings say about input.

@@ -3,13 +3,17 @@
 use salvo::oapi::ToSchema;
 use serde::Serialize;
 
+use crate::app::App;
 use crate::domain::auth::passwords::Password;
-use crate::domain::auth::{SignIn, Tokens};
-use crate::domain::users::Login;
-use crate::http::answer::Page;
+use crate::domain::auth::proofs::Purpose;
+use crate::domain::auth::{Caller, SignIn, Tokens};
+use crate::domain::emails::Email;
+use crate::domain::users::{Login, Patch, Role, User};
+use crate::http::answer::{Failure, Page};
 use crate::http::extract::Address;
 use crate::http::input::{Fields, Input};
 use crate::http::rules::{Cursor, GivenPassword, Rule, Token, integer, text};
+use crate::http::validate::Broken;
 
 /// The form that somebody signs in with (RFC 6749 §4.3.2); `username` is the e-mail address.
 #[derive(Debug)]
@@ -31,6 +35,52 @@ impl Input for LogIn {
             fields.required("username", text(0, usize::MAX, "ada@example.com").about("The e-mail address."));
         let password = fields.required("password", GivenPassword);
         Some(Self { username: username?, password: password? })
+    }
+}
+
+/// What is to change of a user, and the password that a change of the address may need.
+#[derive(Debug)]
+pub struct UserChange {
+    pub patch: Patch,
+    pub current_password: Option<Password>,
+}
+
+impl UserChange {
+    /// Reads the password beside the fields of the change.
+    pub fn read(
+        fields: &mut Fields<'_>,
+        patch: impl FnOnce(&mut Fields<'_>) -> Option<Patch>,
+    ) -> Option<Self> {
+        let patch = patch(fields);
+        let about = "The caller's own; needed for another e-mail address where the server asks for it.";
+        let current_password = fields.optional("current_password", GivenPassword.about(about));
+        Some(Self { patch: patch?, current_password: current_password? })
+    }
+
+    /// Sees that the user's address may change, before anything does: that the letters which this causes are within
+    /// their limits, so that none of them has to be left out, and that the caller knows the password where that is
+    /// asked for.
+    pub async fn admit(&self, app: &App, caller: &Caller, from: Address, user: &User) -> Result<(), Failure> {
+        let is_own = caller.id() == user.id;
+        let new = self.patch.email.as_ref();
+        let Some(new) = new.filter(|new| !new.as_str().eq_ignore_ascii_case(&user.email)) else {
+            return Ok(());
+        };
+        if !is_own && caller.role() != Role::Admin {
+            // Refused by the change itself, in its own words.
+            return Ok(());
+        }
+        if is_own && app.config.auth.address_change_needs_password {
+            let Some(password) = self.current_password.clone() else {
+                return Err(Failure::at_field("current_password", Broken::missing()));
+            };
+            app.auth.confirm_password(&app.db, caller, password, from.0).await?;
+        }
+        app.admit_letter(Purpose::ConfirmEmail, new)?;
+        if let Ok(old) = Email::parse(&user.email, true) {
+            app.admit_letter(Purpose::RestoreEmail, &old)?;
+        }
+        Ok(())
     }
 }
 

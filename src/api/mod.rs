@@ -70,6 +70,13 @@ fn example_taken(act: Act) -> [Refusal; 2] {
     [Refusal::EmailTaken(act, EXAMPLE_EMAIL.into()), Refusal::UsernameTaken("ada".into())]
 }
 
+/// What somebody may be refused with who changes a user: names that are taken, too many letters to an address, and a
+/// password that was asked for and is another.
+fn example_change_refusals() -> Vec<Refusal> {
+    let limited = Refusal::RateLimited { count: 10, per_seconds: 3_600, wait: EXAMPLE_WAIT };
+    [&example_taken(Act::Update)[..], &[limited, Refusal::WrongPassword]].concat()
+}
+
 /// What somebody may be refused with who signs in.
 fn example_sign_in_refusals() -> Vec<Refusal> {
     vec![

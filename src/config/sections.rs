@@ -164,6 +164,8 @@ pub struct Auth {
     pub sign_in_free_failures_address: u32,
     /// The longest such wait, in seconds, 1–86,400.
     pub sign_in_delay_max_seconds: u64,
+    /// Whether users need their password, besides a token, to change their own e-mail address.
+    pub address_change_needs_password: bool,
     /// Verified tokens that are remembered, 0–10,000,000; 0 verifies each anew.
     pub token_cache: u64,
 }
@@ -187,6 +189,7 @@ impl Default for Auth {
             sign_in_free_failures_account: 5,
             sign_in_free_failures_address: 50,
             sign_in_delay_max_seconds: 900,
+            address_change_needs_password: false,
             token_cache: 10_000,
         }
     }

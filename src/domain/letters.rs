@@ -12,8 +12,8 @@ use rusqlite::{Row, named_params};
 
 use super::auth::proofs::{self, Purpose};
 use super::emails::Email;
-use super::meaning;
 use super::users::{self, User, UserId};
+use super::{addresses, meaning};
 use crate::clock::Timestamp;
 use crate::db::{Read, Write};
 use crate::error::{Error, Refusal, Result};
@@ -76,6 +76,8 @@ pub struct Letter {
     pub purpose: Purpose,
     /// The address as it was asked for.
     pub email: String,
+    /// Whom it is about, where that is not found by the address.
+    pub user: Option<UserId>,
     /// What becomes of it.
     pub state: State,
     /// How often it was tried.
@@ -89,7 +91,8 @@ pub struct Letter {
 }
 
 impl Letter {
-    const COLUMNS: &'static str = "id, purpose, email, state, attempts, created_at, next_at, last_error";
+    const COLUMNS: &'static str =
+        "id, purpose, email, state, attempts, created_at, next_at, last_error, user_id";
 
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
@@ -101,6 +104,7 @@ impl Letter {
             created_at: row.get(5)?,
             next_at: row.get(6)?,
             last_error: row.get(7)?,
+            user: row.get(8)?,
         })
     }
 }
@@ -113,12 +117,27 @@ pub struct Outgoing {
     pub purpose: Purpose,
     /// Whose it is.
     pub user: UserId,
-    /// The user's address, as he gave it: not as somebody asked for it.
+    /// The address, as its user gave it: not as somebody asked for it.
     pub email: String,
-    /// The token for its link; it is nowhere else.
+    /// What its link is made of, if it has one.
+    pub link: Option<Link>,
+}
+
+/// What the link in a letter is made of.
+pub struct Link {
+    /// The token; it is nowhere else.
     pub token: String,
-    /// How long the token is good.
+    /// How long it is good.
     pub lifetime: Duration,
+}
+
+/// Puts a letter into the outbox that tells a user what happened, for whoever reads this address.
+pub fn post_notice(db: &Write, purpose: Purpose, user: UserId, email: &str) -> Result<()> {
+    let sql = "insert or replace into letters (purpose, email, user_id, created_at, next_at)
+               values (:purpose, :email, :user, :now, :now)";
+    let params = named_params! { ":purpose": purpose, ":email": email, ":user": user, ":now": db.now };
+    db.execute(sql, params)?;
+    Ok(())
 }
 
 /// Puts a letter into the outbox. One to the same address for the same purpose goes, waiting or dead, so
@@ -156,31 +175,68 @@ pub fn take(
     let Some(letter) = db.one(sql, named_params! { ":id": id, ":now": db.now }, Letter::from_row)? else {
         return Ok(None);
     };
-    let Some(user) = recipient(db, &letter)? else {
+    let Some(Recipient { user, email, link }) = recipient(db, &letter, lifetime)? else {
         remove(db, id)?;
         return Ok(None);
     };
-    let lifetime = lifetime(letter.purpose);
-    let token = proofs::issue(db, &user, letter.purpose, random, lifetime)?;
+    let link = match link {
+        Some(expires) => {
+            let token = proofs::issue(db, user, letter.purpose, &email, random, expires)?;
+            Some(Link { token, lifetime: expires.since(db.now) })
+        }
+        None => None,
+    };
     let attempts = letter.attempts + 1;
     let sql = "update letters set attempts = :attempts, next_at = :next where id = :id";
     db.execute(
         sql,
         named_params! { ":attempts": attempts, ":next": db.now.plus(wait(attempts)), ":id": id },
     )?;
-    Ok(Some(Outgoing { id, purpose: letter.purpose, user: user.id, email: user.email, token, lifetime }))
+    Ok(Some(Outgoing { id, purpose: letter.purpose, user, email, link }))
+}
+
+/// Whom a letter reaches.
+struct Recipient {
+    user: UserId,
+    /// Where it goes.
+    email: String,
+    /// Until when its link is good, if it has one.
+    link: Option<Timestamp>,
 }
 
 /// Whom the letter reaches, unless it would be to nobody or say nothing new.
-fn recipient(db: &Read, letter: &Letter) -> Result<Option<User>> {
-    let user = match users::by_email(db, &letter.email) {
-        Ok(user) => user,
-        Err(Error::Refusal(Refusal::UserNotFound(_))) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let shut_out = !matches!(user.shut_out(false), None | Some(Refusal::EmailUnconfirmed));
-    let confirmed = letter.purpose == Purpose::ConfirmEmail && user.email_confirmed_at.is_some();
-    Ok((!shut_out && !confirmed).then_some(user))
+fn recipient(
+    db: &Write,
+    letter: &Letter,
+    lifetime: impl FnOnce(Purpose) -> Duration,
+) -> Result<Option<Recipient>> {
+    let link = || Some(db.now.plus(lifetime(letter.purpose)));
+    let may_sign_in = |user: &User| matches!(user.shut_out(false), None | Some(Refusal::EmailUnconfirmed));
+    match letter.purpose {
+        Purpose::ConfirmEmail => {
+            let user = match users::by_email(db, &letter.email) {
+                Ok(user) => user,
+                Err(Error::Refusal(Refusal::UserNotFound(_))) => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            let is_wanted = may_sign_in(&user) && user.email_confirmed_at.is_none();
+            Ok(is_wanted.then(|| Recipient { user: user.id, email: user.email, link: link() }))
+        }
+        Purpose::ResetPassword => {
+            let owner = addresses::owner(db, &letter.email, db.now)?;
+            let Some(user) = owner.filter(may_sign_in) else { return Ok(None) };
+            let email = addresses::mailbox(db, &user, db.now)?;
+            Ok(Some(Recipient { user: user.id, email, link: link() }))
+        }
+        Purpose::RestoreEmail | Purpose::PasswordChanged => {
+            let Some(user) = letter.user else { return Ok(None) };
+            let link = match letter.purpose {
+                Purpose::RestoreEmail => addresses::restorable_until(db, user, &letter.email, db.now)?,
+                _ => None,
+            };
+            Ok(Some(Recipient { user, email: letter.email.clone(), link }))
+        }
+    }
 }
 
 /// Takes a letter out of the outbox: it has left, or is not to leave.
@@ -236,11 +292,23 @@ pub fn forget(db: &Write, email: &str) -> Result<()> {
     Ok(())
 }
 
-/// Removes what is in the outbox to set a user's password: it was set.
-pub fn forget_resets(db: &Write, user: UserId) -> Result<()> {
-    let sql = "delete from letters
-               where purpose = :purpose and email = (select email from users where id = :user)";
-    db.execute(sql, named_params! { ":purpose": Purpose::ResetPassword, ":user": user })?;
+/// Removes what is in the outbox for an address that another letter would make worthless: all but notices.
+pub fn forget_links(db: &Write, email: &str) -> Result<()> {
+    let sql = "delete from letters where email = :email and user_id is null";
+    db.execute(sql, named_params! { ":email": email })?;
+    Ok(())
+}
+
+/// Removes what is in the outbox about a user: the user is gone.
+pub fn forget_notices(db: &Write, user: UserId) -> Result<()> {
+    db.execute("delete from letters where user_id = :user", named_params! { ":user": user })?;
+    Ok(())
+}
+
+/// Removes what is in the outbox for an address to set a password: it was set.
+pub fn forget_resets(db: &Write, email: &str) -> Result<()> {
+    let sql = "delete from letters where purpose = :purpose and email = :email";
+    db.execute(sql, named_params! { ":purpose": Purpose::ResetPassword, ":email": email })?;
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Domain: what is true whatever the wire. Each noun has its file: who may, what counts, what is stored.
 
 pub mod accounts;
+pub mod addresses;
 pub mod auth;
 pub mod avatars;
 pub mod books;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use rusqlite::named_params;
 
 use super::auth::sessions;
-use super::letters;
 use super::users::{User, UserId};
+use super::{addresses, letters};
 use crate::db::{Read, Write};
 use crate::error::Result;
 
@@ -60,6 +60,8 @@ fn hide(db: &Write, user: &User) -> Result<()> {
                where id = :id";
     db.execute(sql, named_params! { ":now": db.now, ":id": user.id })?;
     letters::forget(db, &user.email)?;
+    letters::forget_notices(db, user.id)?;
+    addresses::release(db, user.id)?;
     db.execute("delete from proofs where user_id = :id", named_params! { ":id": user.id })?;
     sessions::forget(db, user.uuid);
     Ok(())

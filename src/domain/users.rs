@@ -6,10 +6,10 @@ use rusqlite::{Row, named_params};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::auth::proofs::Purpose;
+use super::auth::proofs::{self, Purpose};
 use super::auth::{Admin, Caller, WriteAs, sessions};
 use super::emails::Email;
-use super::{letters, meaning, removal};
+use super::{addresses, letters, meaning, removal};
 use crate::clock::Timestamp;
 use crate::db::{Read, Write};
 use crate::error::{Act, Error, Refusal, Result, UserKey};
@@ -106,6 +106,8 @@ pub struct User {
     pub confirm_required: bool,
     /// Since when the address is confirmed.
     pub email_confirmed_at: Option<Timestamp>,
+    /// Since when the present address, if it is not the first.
+    pub email_changed_at: Option<Timestamp>,
     /// Tokens of another epoch are dead.
     pub epoch: i64,
     /// Since when.
@@ -122,7 +124,7 @@ impl User {
     /// The columns that [`User::from_row`] reads, in its order.
     pub(super) const COLUMNS: &'static str = "id, uuid, email, username, display_name, first_name, last_name, full_name, role, \
          is_active, blocked_at, deleted_at, confirm_required, email_confirmed_at, epoch, created_at, updated_at, \
-         balance, last_activity_at";
+         balance, last_activity_at, email_changed_at";
 
     pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
@@ -145,6 +147,7 @@ impl User {
             updated_at: row.get(16)?,
             balance: row.get(17)?,
             last_activity_at: row.get(18)?,
+            email_changed_at: row.get(19)?,
         })
     }
 
@@ -221,7 +224,7 @@ impl NewUser {
 pub struct Patch {
     /// The name to sign in by.
     pub username: Option<String>,
-    /// The address; a new one is unconfirmed, and gets a letter where the user must confirm it.
+    /// The address; a new one is unconfirmed, and gets a letter that asks to confirm it.
     pub email: Option<Email>,
     /// Given name.
     pub first_name: Option<String>,
@@ -259,7 +262,7 @@ pub fn create_as_admin(
 }
 
 fn insert(db: &Write, new: &NewUser, role: Role, is_active: bool, password_hash: &str) -> Result<User> {
-    refuse_taken(db, new)?;
+    refuse_taken(db, new, db.now)?;
     let sql = concatcp!(
         "insert into users (uuid, email, username, username_key, display_name, first_name, last_name, full_name, \
          password_hash, role, is_active, confirm_required, created_at, updated_at)
@@ -288,8 +291,8 @@ fn username_key(username: &str) -> String {
 }
 
 /// Refuses the address or name of a user to be that another has; the address is looked at first.
-pub fn refuse_taken(db: &Read, new: &NewUser) -> Result<()> {
-    refuse_taken_names(db, Act::Create, Some(&new.email), new.username.as_deref(), UserId(0))
+pub fn refuse_taken(db: &Read, new: &NewUser, now: Timestamp) -> Result<()> {
+    refuse_taken_names(db, Act::Create, Some(&new.email), new.username.as_deref(), UserId(0), now)
 }
 
 /// Refuses names that another than `own` has. Nobody else writes while a transaction looks, so that the table's
@@ -300,10 +303,13 @@ fn refuse_taken_names(
     email: Option<&Email>,
     username: Option<&str>,
     own: UserId,
+    now: Timestamp,
 ) -> Result<()> {
     if let Some(email) = email {
         let sql = "select 1 from users where email = :email and deleted_at is null and id <> :own";
-        if db.one(sql, named_params! { ":email": email, ":own": own }, |_| Ok(()))?.is_some() {
+        if db.one(sql, named_params! { ":email": email, ":own": own }, |_| Ok(()))?.is_some()
+            || addresses::is_reserved(db, email, own, now)?
+        {
             return Err(Refusal::EmailTaken(act, email.as_str().to_owned()).into());
         }
     }
@@ -316,11 +322,15 @@ fn refuse_taken_names(
     Ok(())
 }
 
+/// The user with this number, unless there is none.
+pub(super) fn find(db: &Read, id: UserId) -> Result<Option<User>> {
+    let sql = concatcp!("select ", User::COLUMNS, " from users where id = :id and deleted_at is null");
+    db.one(sql, named_params! { ":id": id }, User::from_row)
+}
+
 /// The user with this number.
 pub fn by_id(db: &Read, id: i64) -> Result<User> {
-    let sql = concatcp!("select ", User::COLUMNS, " from users where id = :id and deleted_at is null");
-    db.one(sql, named_params! { ":id": id }, User::from_row)?
-        .ok_or(Refusal::UserNotFound(UserKey::Id(id)).into())
+    find(db, UserId(id))?.ok_or(Refusal::UserNotFound(UserKey::Id(id)).into())
 }
 
 /// The user with this public id.
@@ -388,7 +398,7 @@ pub fn with_password(db: &Read, login: &Login) -> Result<Option<(User, String)>>
         concatcp!("select ", User::COLUMNS, ", password_hash from users where username_key = :key");
     let key = login.key();
     let find =
-        |sql| db.one(sql, named_params! { ":key": key }, |row| Ok((User::from_row(row)?, row.get(19)?)));
+        |sql| db.one(sql, named_params! { ":key": key }, |row| Ok((User::from_row(row)?, row.get(20)?)));
     match login {
         Login::EmailOrUsername(name) if !name.contains('@') => find(BY_USERNAME),
         _ => match find(BY_EMAIL)? {
@@ -410,7 +420,8 @@ pub fn update_as_admin(db: &Write, _: &Admin, user: &User, patch: &Patch) -> Res
 }
 
 fn change(db: &Write, user: &User, patch: &Patch) -> Result<User> {
-    refuse_taken_names(db, Act::Update, patch.email.as_ref(), patch.username.as_deref(), user.id)?;
+    let (email, username) = (patch.email.as_ref(), patch.username.as_deref());
+    refuse_taken_names(db, Act::Update, email, username, user.id, db.now)?;
     let role = patch.role.unwrap_or(user.role);
     let is_active = patch.is_active.unwrap_or(user.is_active);
     if role != Role::Admin || !is_active {
@@ -423,6 +434,8 @@ fn change(db: &Write, user: &User, patch: &Patch) -> Result<User> {
            username_key = coalesce(:username_key, username_key),
            email_confirmed_at =
              case when :email is null or :email = email then email_confirmed_at else null end,
+           email_changed_at =
+             case when :email is null or :email = email then email_changed_at else :now end,
            email = coalesce(:email, email),
            first_name = coalesce(:first_name, first_name),
            last_name = coalesce(:last_name, last_name),
@@ -445,13 +458,10 @@ fn change(db: &Write, user: &User, patch: &Patch) -> Result<User> {
         },
         User::from_row,
     )?;
-    if !changed.email.eq_ignore_ascii_case(&user.email) {
-        // Mailed to the old address; coming back to it revives none.
-        db.execute("delete from proofs where user_id = :id", named_params! { ":id": user.id })?;
-        letters::forget(db, &user.email)?;
-        if let Some(email) = patch.email.as_ref().filter(|_| changed.confirm_required) {
-            letters::post(db, Purpose::ConfirmEmail, email)?;
-        }
+    if let Some(email) =
+        patch.email.as_ref().filter(|email| !email.as_str().eq_ignore_ascii_case(&user.email))
+    {
+        addresses::changed(db, user, email)?;
     }
     sessions::forget(db, user.uuid);
     if ends_tokens {
@@ -516,13 +526,21 @@ pub fn confirm_email(db: &Write, id: UserId) -> Result<User> {
     Ok(confirmed)
 }
 
-/// Sets the password to one of this hash, ends every token, every mailed proof, and every letter that would bring
-/// one to set another.
+/// Sets the password to one of this hash, tells the owner by a letter, and ends every token, every mailed proof but one
+/// that puts an address back, and every letter that would bring one to set another.
 pub fn set_password(db: &Write, id: UserId, password_hash: &str) -> Result<()> {
-    let sql = "update users set password_hash = :hash, updated_at = :now where id = :id";
-    db.execute(sql, named_params! { ":hash": password_hash, ":now": db.now, ":id": id })?;
-    db.execute("delete from proofs where user_id = :id", named_params! { ":id": id })?;
-    letters::forget_resets(db, id)?;
+    let sql = concatcp!(
+        "update users set password_hash = :hash, updated_at = :now where id = :id returning ",
+        User::COLUMNS
+    );
+    let params = named_params! { ":hash": password_hash, ":now": db.now, ":id": id };
+    let user = db.returning(sql, params, User::from_row)?;
+    proofs::void(db, id)?;
+    let mailbox = addresses::mailbox(db, &user, db.now)?;
+    for email in [&user.email, &mailbox] {
+        letters::forget_resets(db, email)?;
+    }
+    letters::post_notice(db, Purpose::PasswordChanged, id, &mailbox)?;
     sessions::end_all(db, id)
 }
 

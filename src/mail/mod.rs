@@ -22,7 +22,7 @@ use tokio::time::MissedTickBehavior;
 use self::templates::Words;
 use self::transport::{Failure, Transport};
 use crate::clock::{Clock, Timestamp};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::db::Db;
 use crate::domain::auth::proofs::Purpose;
 use crate::domain::letters::{self, LetterId, Outgoing, State};
@@ -67,6 +67,12 @@ impl Mail {
     /// # Errors
     /// A fault of one sentence: the sender is no address, or the certificates for the mail server cannot be had.
     pub fn open(config: &Config, db: Db, clock: Clock) -> Result<Arc<Self>> {
+        if config.mail.transport == config::Transport::Off {
+            tracing::warn!(
+                "mail is off: nobody can confirm an address or reset a password, and no letter tells an owner of a \
+                 changed address or password (mail.transport)"
+            );
+        }
         let from = sender(&config.mail.from)?;
         Ok(Arc::new(Self {
             transport: Transport::new(config, &from)?,
@@ -153,6 +159,8 @@ impl Mail {
         let lifetime = move |purpose| match purpose {
             Purpose::ConfirmEmail => confirm,
             Purpose::ResetPassword => reset,
+            // Theirs is not a setting.
+            Purpose::RestoreEmail | Purpose::PasswordChanged => Duration::ZERO,
         };
         let Some(letter) = self.db.write(move |db| letters::take(db, id, random, lifetime)).await? else {
             tracing::debug!(letter.id = id.0, "letter dropped: it is to nobody, or says nothing new");
@@ -172,8 +180,7 @@ impl Mail {
     }
 
     async fn send(&self, letter: &Outgoing) -> Result<Words, Failure> {
-        let Outgoing { purpose, email, token, lifetime, .. } = letter;
-        let words = templates::words(*purpose, &self.public_url, email, token, *lifetime);
+        let words = templates::words(letter.purpose, &self.public_url, &letter.email, letter.link.as_ref());
         let now = self.clock.now();
         let message = self.message(letter, &words, now)?;
         self.transport.send(letter, message, now).await?;
@@ -205,10 +212,11 @@ impl Mail {
 
     fn tell_sent(&self, letter: &Outgoing, words: &Words) {
         let (id, user, purpose) = (letter.id.0, letter.user.0, letter.purpose.word());
-        if self.show_links && matches!(self.transport, Transport::File(_)) {
-            tracing::info!(letter.id = id, user.id = user, purpose, link = %words.link, "letter written");
-        } else {
-            tracing::info!(letter.id = id, user.id = user, purpose, "letter sent");
+        match &words.link {
+            Some(link) if self.show_links && matches!(self.transport, Transport::File(_)) => {
+                tracing::info!(letter.id = id, user.id = user, purpose, %link, "letter written");
+            }
+            _ => tracing::info!(letter.id = id, user.id = user, purpose, "letter sent"),
         }
     }
 
@@ -216,7 +224,10 @@ impl Mail {
     /// cut out of that.
     async fn keep(&self, letter: &Outgoing, failure: Failure) -> Result<()> {
         let id = letter.id;
-        let without_token = |text: &str| telemetry::one_line(&text.replace(&letter.token, "…"));
+        let without_token = |text: &str| match &letter.link {
+            Some(link) => telemetry::one_line(&text.replace(&link.token, "…")),
+            None => telemetry::one_line(text),
+        };
         let whole = without_token(&failure.whole);
         let state = self.db.write(move |db| letters::mark_failed(db, id, &whole)).await?;
         let (user, purpose) = (letter.user.0, letter.purpose.word());

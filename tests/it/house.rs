@@ -126,6 +126,12 @@ impl House {
         self.caught.take()
     }
 
+    /// Delivers the letters that are due and takes those that tell a user what happened.
+    pub async fn notices(&self) -> Vec<Letter> {
+        self.server.app.mail.deliver_due().await.unwrap();
+        self.caught.take_notices()
+    }
+
     /// Delivers the letters that are due and takes the only one there is.
     pub async fn letter(&self) -> Letter {
         let mut letters = self.letters().await;
@@ -133,8 +139,9 @@ impl House {
         letters.remove(0)
     }
 
-    /// Empties the outbox at the end of a test that leaves letters there.
+    /// Throws away the letters that a test leaves, in the outbox and as files.
     pub async fn forget_letters(&self) {
+        self.caught.take();
         self.server.app.db.write(|db| Ok(db.execute("delete from letters", [])?)).await.unwrap();
     }
 

@@ -13,7 +13,7 @@ pub struct Letter {
     /// The one address that it is to.
     pub to: String,
     pub subject: String,
-    /// What it is about, from its plain text.
+    /// What it is about, from its plain text; "" when it has no link.
     pub link: String,
     pub text: String,
     pub html: String,
@@ -54,9 +54,11 @@ impl Letter {
         };
         let (text, html) = (content(plain, "text/plain"), content(html, "text/html"));
         let mut links = text.lines().filter(|line| line.starts_with("http"));
-        let link = String::from(links.next().unwrap());
+        // A notice may have none.
+        let link = String::from(links.next().unwrap_or_default());
         assert_eq!(links.next(), None, "one link");
-        assert_eq!(html.matches(&format!("href=\"{link}\"")).count(), 1, "{html}");
+        let hrefs = if link.is_empty() { "href=".into() } else { format!("href=\"{link}\"") };
+        assert_eq!(html.matches(&hrefs).count(), usize::from(!link.is_empty()), "{html}");
         Self { to: header("To"), subject: header("Subject"), link, text, html, headers: headers.clone() }
     }
 
@@ -84,9 +86,18 @@ pub struct Caught {
 }
 
 impl Caught {
-    /// Takes the letters that are files, in the order in which they left.
+    /// Takes the letters that are files, in the order in which they left, but for notices.
     pub fn take(&self) -> Vec<Letter> {
-        let mut files = self.files();
+        Self::take_out(self.files())
+    }
+
+    /// Takes the notices that are files: letters that tell a user what happened. Who looks at none of them need not.
+    pub fn take_notices(&self) -> Vec<Letter> {
+        let (notices, _) = self.all_files();
+        Self::take_out(notices)
+    }
+
+    fn take_out(mut files: Vec<PathBuf>) -> Vec<Letter> {
         files.sort_by_key(|path| {
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
             let (moment, rest) = name.split_once('-').unwrap();
@@ -100,10 +111,20 @@ impl Caught {
         files.iter().map(read).collect()
     }
 
-    /// The files that letters have become.
+    /// The files that letters have become, but for notices.
     pub fn files(&self) -> Vec<PathBuf> {
-        let Ok(entries) = fs::read_dir(&self.directory) else { return Vec::new() };
-        entries.map(|entry| entry.unwrap().path()).collect()
+        let (_, letters) = self.all_files();
+        letters
+    }
+
+    /// The notices, and the other letters.
+    fn all_files(&self) -> (Vec<PathBuf>, Vec<PathBuf>) {
+        let Ok(entries) = fs::read_dir(&self.directory) else { return (Vec::new(), Vec::new()) };
+        let is_notice = |path: &PathBuf| {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            ["-restore_email.eml", "-password_changed.eml"].iter().any(|end| name.ends_with(end))
+        };
+        entries.map(|entry| entry.unwrap().path()).partition(is_notice)
     }
 
     /// How many letters wait in the outbox. A test may have made the database unreadable: then none do.
@@ -111,7 +132,11 @@ impl Caught {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         #[expect(clippy::disallowed_methods, reason = "the server may be gone")]
         let count = Connection::open_with_flags(&self.database, flags).and_then(|conn| {
-            conn.query_row("select count(*) from letters where state = 'waiting'", [], |row| row.get(0))
+            conn.query_row(
+                "select count(*) from letters where state = 'waiting' and user_id is null",
+                [],
+                |row| row.get(0),
+            )
         });
         count.unwrap_or(0)
     }

@@ -152,13 +152,18 @@ async fn an_address_that_is_changed_at_todolist_is_changed_everywhere() {
     me.is(200, at_bookshelf(&ada, "ada", ["First", "Last"], &things.book));
     things.are_there(&house, &of_store).await;
 
-    // The old address is free, the new one taken, in each API's words.
+    // The old address is free after seven days, the new one taken, in each API's words.
     let sign_up = |email: &str| json!({ "name": "x", "email": email, "password_hash": PASSWORD });
     let taken = house.post("/store-managers", sign_up("LOVELACE@example.org")).await;
     taken.refuses(409, "Email already registered");
+    let reserved = house.post("/store-managers", sign_up("ada@example.com")).await;
+    reserved.refuses(409, "Email already registered");
+    house.wait(7 * 86_400);
     assert_eq!(house.post("/store-managers", sign_up("ada@example.com")).await.status, 201);
+    let of_store = holder(&ada, &at_store(&house, "lovelace@example.org").await);
     let taken = send(&house, &of_store, "PATCH", "/v1/users/1", json!({ "email": "ada@example.com" })).await;
     refused_by_todolist(&taken, 409, "Email 'ada@example.com' is already in use");
+    house.forget_letters().await;
 }
 
 #[tokio::test]

@@ -8,11 +8,12 @@ use salvo::oapi::endpoint;
 use super::TAG_ADMIN;
 use super::auth::Register;
 use super::users::{ShowUser, UserPath, UserUpdate, deleted};
+use crate::api::common::UserChange;
 use crate::app::App;
 use crate::domain::auth::{Caller, WriteAs};
 use crate::domain::users::{self, Patch, Role};
 use crate::http::answer::{Created, Done, Failure, Message};
-use crate::http::extract::Administrator;
+use crate::http::extract::{Address, Administrator};
 use crate::http::input::{Fields, Input, Json, Path, Query, Valid};
 use crate::http::rules::{Flag, one_of};
 
@@ -35,13 +36,16 @@ impl Input for AdminCreate {
 
 /// What an administrator may change of a user.
 #[derive(Debug)]
-struct AdminUpdate(Patch);
+struct AdminUpdate(UserChange);
 
 impl Input for AdminUpdate {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let profile = UserUpdate::read_profile(fields);
-        let role = fields.optional("role", one_of(&Role::WORDS).in_any_case());
-        Some(Self(Patch { role: role?, ..profile? }))
+        let change = UserChange::read(fields, |fields| {
+            let profile = UserUpdate::read_profile(fields);
+            let role = fields.optional("role", one_of(&Role::WORDS).in_any_case());
+            Some(Patch { role: role?, ..profile? })
+        });
+        change.map(Self)
     }
 }
 
@@ -90,12 +94,15 @@ pub async fn admin_create_user(
 #[endpoint(operation_id = "admin_update_user", tags(TAG_ADMIN))]
 pub async fn admin_update_user(
     app: App,
-    _caller: Caller,
+    caller: Caller,
+    from: Address,
     input: Valid<(Path<UserPath>, Json<AdminUpdate>)>,
     admin: Administrator,
 ) -> Result<Done<ShowUser>, Failure> {
-    let (Path(path), Json(update)) = input.0;
-    patch(&app, admin, path, update.0).await
+    let (Path(path), Json(AdminUpdate(update))) = input.0;
+    let user = app.db.read(|db| users::by_uuid(db, path.uuid))?;
+    update.admit(&app, &caller, from, &user).await?;
+    patch(&app, admin, path, update.patch).await
 }
 
 /// Delete any user

@@ -115,12 +115,17 @@ fn refusals(operation: &str) -> Vec<Refusal> {
             Refusal::AdminRequired,
             Refusal::UserNotFound(UserKey::Email(super::EXAMPLE_EMAIL.into())),
         ],
-        "update_user" => {
-            [&[no_user, Refusal::NotYourself(Act::Update), Refusal::LastAdmin][..], &taken].concat()
-        }
+        "update_user" => [
+            &[no_user, Refusal::NotYourself(Act::Update), Refusal::LastAdmin][..],
+            &super::example_change_refusals(),
+        ]
+        .concat(),
         "delete_user" => vec![no_user, Refusal::NotYourself(Act::Delete), Refusal::LastAdmin],
         "admin_create_user" => [&[Refusal::AdminRequired][..], &taken].concat(),
-        "admin_update_user" => [&[Refusal::AdminRequired, no_user, Refusal::LastAdmin][..], &taken].concat(),
+        "admin_update_user" => {
+            [&[Refusal::AdminRequired, no_user, Refusal::LastAdmin][..], &super::example_change_refusals()]
+                .concat()
+        }
         "admin_delete_user" | "admin_set_role" | "admin_set_active" => {
             vec![Refusal::AdminRequired, no_user, Refusal::LastAdmin]
         }

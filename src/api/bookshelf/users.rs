@@ -6,7 +6,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::TAG_USERS;
-use crate::api::common::{PageQuery, page};
+use crate::api::common::{PageQuery, UserChange, page};
 use crate::app::App;
 use crate::db::Read;
 use crate::domain::auth::passwords::{Password, Weakness};
@@ -165,7 +165,7 @@ impl Input for EmailPath {
 
 /// What is to change of a user.
 #[derive(Debug)]
-pub struct UserUpdate(pub Patch);
+pub struct UserUpdate(pub UserChange);
 
 impl UserUpdate {
     /// Reads what users themselves may change.
@@ -188,7 +188,7 @@ impl UserUpdate {
 
 impl Input for UserUpdate {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        Self::read_profile(fields).map(Self)
+        UserChange::read(fields, Self::read_profile).map(Self)
     }
 }
 
@@ -266,15 +266,19 @@ pub async fn get_user_by_email(
 
 /// Change a profile
 ///
-/// One's own; anybody's for administrators. A new e-mail address is unconfirmed.
+/// The caller's own; anybody's for administrators. A new e-mail address is unconfirmed and is asked to confirm itself by
+/// a letter; a letter to the old one has a link that puts it back for seven days.
 #[endpoint(operation_id = "update_user", tags(TAG_USERS))]
 pub async fn update_user(
     app: App,
     caller: Caller,
+    from: Address,
     input: Valid<(Path<UserPath>, Json<UserUpdate>)>,
 ) -> Result<Done<ShowUser>, Failure> {
-    let (Path(path), Json(update)) = input.0;
-    let change = move |db: &WriteAs| users::update(db, &users::by_uuid(db, path.uuid)?, &update.0);
+    let (Path(path), Json(UserUpdate(update))) = input.0;
+    let user = app.db.read(|db| users::by_uuid(db, path.uuid))?;
+    update.admit(&app, &caller, from, &user).await?;
+    let change = move |db: &WriteAs| users::update(db, &users::by_uuid(db, path.uuid)?, &update.patch);
     let user = app.write_as(caller, change).await?;
     Ok(Done(ShowUser::whole(user)))
 }

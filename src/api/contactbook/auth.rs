@@ -96,8 +96,8 @@ impl Input for EmailGiven {
 
 /// The token of a link.
 #[derive(Debug)]
-struct TokenPath {
-    token: String,
+pub struct TokenPath {
+    pub token: String,
 }
 
 impl Input for TokenPath {
@@ -109,7 +109,7 @@ impl Input for TokenPath {
 
 /// A password to be set.
 #[derive(Debug)]
-struct NewPasswordGiven(Password);
+pub struct NewPasswordGiven(pub Password);
 
 impl Input for NewPasswordGiven {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
@@ -228,6 +228,7 @@ pub async fn reset_password(
 ) -> Result<Told, Failure> {
     let (Path(TokenPath { token }), JsonOrForm(NewPasswordGiven(new))) = input.0;
     let unfit = |weakness: Weakness| Failure::at_field(pages::NEW_PASSWORD, Broken::password(weakness));
-    app.auth.reset_password(&app.db, token, new, address.0, unfit).await?;
+    let purpose = Purpose::ResetPassword;
+    app.auth.set_password_by_proof(&app.db, purpose, token, new, address.0, unfit).await?;
     Ok(Told::to(reader, PASSWORD_UPDATED, pages::password_updated))
 }

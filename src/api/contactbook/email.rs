@@ -1,18 +1,24 @@
-//! contactbook, `/api/email`: confirm an address by a mailed link.
+//! contactbook, `/api/email`: confirm an address by a mailed link, or put the one before back.
 
 use salvo::Writer;
 use salvo::oapi::endpoint;
 
+use super::auth::{NewPasswordGiven, TokenPath};
 use super::{TAG_AUTH, pages};
 use crate::app::App;
+use crate::domain::auth::passwords::Weakness;
 use crate::domain::auth::proofs::{self, Purpose};
 use crate::error::Refusal;
 use crate::http::answer::Failure;
+use crate::http::extract::Address;
+use crate::http::forms::JsonOrForm;
 use crate::http::input::{Fields, Input, Path, Valid};
-use crate::http::pages::{Reader, Told};
+use crate::http::pages::{Reader, Shown, Told};
 use crate::http::rules::Token;
+use crate::http::validate::Broken;
 
 pub const CONFIRMED: &str = "Email confirmed";
+pub const RESTORED: &str = "Email restored";
 pub const ALREADY_CONFIRMED: &str = "Your email is already confirmed";
 
 /// The token of a link.
@@ -44,11 +50,40 @@ pub async fn confirm_email(
     }
     let newly = if reader.only_looks {
         let now = app.clock.now();
-        let user = app.db.read(|db| proofs::holder(db, Purpose::ConfirmEmail, &token, now))?;
+        let (user, _) = app.db.read(|db| proofs::holder(db, Purpose::ConfirmEmail, &token, now))?;
         user.email_confirmed_at.is_none()
     } else {
         app.db.write(move |db| proofs::confirm_email(db, &token)).await?
     };
     let message = if newly { CONFIRMED } else { ALREADY_CONFIRMED };
     Ok(Told::to(reader, message, || pages::email_confirmed(newly)))
+}
+
+/// Show the page that puts an address back
+///
+/// The link of a letter that tells of a change of the e-mail address. It changes nothing; the page needs no JavaScript.
+#[endpoint(operation_id = "show_restore", tags(TAG_AUTH))]
+pub async fn show_restore(app: App, input: Valid<Path<TokenPath>>) -> Result<Shown, Failure> {
+    let Path(TokenPath { token }) = input.0;
+    let now = app.clock.now();
+    app.db.read(|db| proofs::holder(db, Purpose::RestoreEmail, &token, now))?;
+    Ok(Shown(pages::restore_form()))
+}
+
+/// Put an address back and set a new password
+///
+/// Undoes a change of the e-mail address for seven days, whatever was changed since. Every token of the user dies. To a
+/// browser (`Accept: text/html`) it answers with a page that says the same.
+#[endpoint(operation_id = "restore_email", tags(TAG_AUTH))]
+pub async fn restore_email(
+    app: App,
+    reader: Reader,
+    address: Address,
+    input: Valid<(Path<TokenPath>, JsonOrForm<NewPasswordGiven>)>,
+) -> Result<Told, Failure> {
+    let (Path(TokenPath { token }), JsonOrForm(NewPasswordGiven(new))) = input.0;
+    let unfit = |weakness: Weakness| Failure::at_field(pages::NEW_PASSWORD, Broken::password(weakness));
+    let purpose = Purpose::RestoreEmail;
+    app.auth.set_password_by_proof(&app.db, purpose, token, new, address.0, unfit).await?;
+    Ok(Told::to(reader, RESTORED, pages::email_restored))
 }

@@ -88,7 +88,7 @@ fn error_schema(status: StatusCode) -> Option<(&'static str, Value)> {
 type Setting = fn(&Config) -> Limit;
 
 /// How often a caller may use each operation: the setting of each.
-const LIMITS: [(&str, Setting); 15] = [
+const LIMITS: [(&str, Setting); 17] = [
     ("sign_up", |config| config.contactbook.limits.signup),
     ("log_in_confirmed", |config| config.contactbook.limits.login),
     ("refresh_by_bearer", |config| config.contactbook.limits.refresh_token),
@@ -97,6 +97,8 @@ const LIMITS: [(&str, Setting); 15] = [
     ("show_reset", |config| config.contactbook.limits.show_reset),
     ("reset_password", |config| config.contactbook.limits.reset_password),
     ("confirm_email", |config| config.contactbook.limits.confirm_email),
+    ("show_restore", |config| config.contactbook.limits.show_reset),
+    ("restore_email", |config| config.contactbook.limits.reset_password),
     ("list_contacts", |config| config.contactbook.limits.list_contacts),
     ("create_contact", |config| config.contactbook.limits.create_contact),
     ("list_birthdays", |config| config.contactbook.limits.list_birthdays),
@@ -154,8 +156,20 @@ fn routes() -> Vec<Router> {
         )
         .push(at("{id}/avatar").patch(contacts::update_avatar).limited(limit("update_avatar")).into());
     let email = at("email/confirm/{email_token}").get(email::confirm_email).limited(limit("confirm_email"));
+    let restore = at("email/restore/{token}")
+        .get(email::show_restore)
+        .limited(limit("show_restore"))
+        .post(email::restore_email)
+        .limited(limit("restore_email"));
     let avatars = at("avatars/{name}").get(contacts::get_avatar);
-    vec![Router::with_path("api").push(contacts).push(auth).push(avatars.into()).push(email.into())]
+    vec![
+        Router::with_path("api")
+            .push(contacts)
+            .push(auth)
+            .push(avatars.into())
+            .push(email.into())
+            .push(restore.into()),
+    ]
 }
 
 /// What each operation may be refused with, besides what its arguments imply.
@@ -173,7 +187,7 @@ fn refusals(operation: &str) -> Vec<Refusal> {
             Refusal::UserBlocked,
             Refusal::StorageFull,
         ],
-        "show_reset" | "reset_password" => vec![Refusal::ProofInvalid],
+        "show_reset" | "reset_password" | "show_restore" | "restore_email" => vec![Refusal::ProofInvalid],
         "confirm_email" => vec![Refusal::ProofInvalid, Refusal::ProofMalformed, Refusal::StorageFull],
         "list_contacts" | "list_birthdays" => vec![Refusal::TokenOfUnconfirmed],
         "create_contact" => vec![Refusal::TokenOfUnconfirmed, Refusal::ContactExists],
@@ -202,6 +216,7 @@ fn message(operation: &str) -> Option<Message> {
         "request_reset" => auth::CHECK_FOR_PASSWORD,
         "reset_password" => auth::PASSWORD_UPDATED,
         "confirm_email" => email::CONFIRMED,
+        "restore_email" => email::RESTORED,
         _ => return None,
     };
     Some(Message::new(message))

@@ -13,10 +13,23 @@ pub const NEW_PASSWORD: &str = "new_password";
 
 /// The form for a new password. It is sent to the address that it was read from.
 pub fn reset_form() -> String {
-    form(None)
+    form("Set a new password", "", None)
 }
 
-fn form(wrong: Option<&str>) -> String {
+/// The form that puts an address back and sets a new password with it.
+pub fn restore_form() -> String {
+    let what = "<p>Your former e-mail address becomes the address of your account again, and everybody is signed \
+                out. Choose a new password, since somebody else may know the present one.</p>\n";
+    form("Put your address back", what, None)
+}
+
+/// That the address was put back.
+pub fn email_restored() -> String {
+    let main = "<p>You can sign in with it and your new password now. Everybody else is signed out.</p>";
+    page("Your address is back", main)
+}
+
+fn form(title: &str, what: &str, wrong: Option<&str>) -> String {
     let (alert, described, invalid) = match wrong {
         None => (String::new(), "hint", ""),
         Some(wrong) => {
@@ -25,14 +38,14 @@ fn form(wrong: Option<&str>) -> String {
         }
     };
     let main = format!(
-        r#"<form method="post">
+        r#"{what}<form method="post">
 {alert}<label for="password">New password</label>
 <p class="hint" id="hint">At least {PASSWORD_LEN_MIN} characters of any kind. A few words in a row make a good one.</p>
 <input id="password" name="{NEW_PASSWORD}" type="password" autocomplete="new-password" required minlength="{PASSWORD_LEN_MIN}" maxlength="{PASSWORD_LEN_MAX}" aria-describedby="{described}"{invalid} autofocus>
 <button type="submit">Set password</button>
 </form>"#
     );
-    page("Set a new password", &main)
+    page(title, &main)
 }
 
 /// That the password was set.
@@ -54,7 +67,7 @@ pub fn refused(no: &No<'_>) -> String {
         && let Some(fault) =
             faults.iter().find(|fault| fault.loc.first().is_some_and(|part| part.to_string() == "body"))
     {
-        return form(Some(&what_is_wrong(fault)));
+        return form("Set a new password", "", Some(&what_is_wrong(fault)));
     }
     let (title, text) = match no.status {
         StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => (

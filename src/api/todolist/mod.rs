@@ -195,7 +195,7 @@ fn refusals(operation: &str) -> Vec<Refusal> {
         "get_database_health" => return Vec::new(),
         "update_account" => [
             &[no_user, Refusal::NotYourself(Act::Update), Refusal::LastAdmin][..],
-            &super::example_taken(Act::Update),
+            &super::example_change_refusals(),
         ]
         .concat(),
         "delete_account" => vec![no_user, Refusal::NotYourself(Act::Delete), Refusal::LastAdmin],

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{NumberedPage, TAG_USERS};
+use crate::api::common::UserChange;
 use crate::app::App;
 use crate::domain::auth::passwords::Password;
 use crate::domain::auth::{Caller, WriteAs};
@@ -13,7 +14,7 @@ use crate::domain::directory;
 use crate::domain::emails::Email;
 use crate::domain::users::{self, NewUser, Patch, User};
 use crate::http::answer::{Created, Done, Failure, NoContent};
-use crate::http::extract::Visitor;
+use crate::http::extract::{Address, Visitor};
 use crate::http::input::{Fields, Input, Json, Path, Query, Valid};
 use crate::http::rules::{Flag, NewPassword, Rule, Text, integer, text};
 use crate::http::validate::Broken;
@@ -135,21 +136,24 @@ impl Input for AccountCreate {
 
 /// What is to change of a user.
 #[derive(Debug)]
-struct AccountUpdate(Patch);
+struct AccountUpdate(UserChange);
 
 impl Input for AccountUpdate {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let email = fields.optional("email", fields.email());
-        let username = fields.optional("username", plain_username());
-        let full_name = fields.optional("full_name", full_name());
-        let is_active = fields.optional("is_active", Flag);
-        Some(Self(Patch {
-            email: email?,
-            username: username?,
-            full_name: full_name?,
-            is_active: is_active?,
-            ..Patch::default()
-        }))
+        let change = UserChange::read(fields, |fields| {
+            let email = fields.optional("email", fields.email());
+            let username = fields.optional("username", plain_username());
+            let full_name = fields.optional("full_name", full_name());
+            let is_active = fields.optional("is_active", Flag);
+            Some(Patch {
+                email: email?,
+                username: username?,
+                full_name: full_name?,
+                is_active: is_active?,
+                ..Patch::default()
+            })
+        });
+        change.map(Self)
     }
 }
 
@@ -220,15 +224,19 @@ pub async fn get_account(
 
 /// Change an account
 ///
-/// One's own; anybody's for administrators. A new e-mail address is unconfirmed.
+/// The caller's own; anybody's for administrators. A new e-mail address is unconfirmed and is asked to confirm itself by
+/// a letter; a letter to the old one has a link that puts it back for seven days.
 #[endpoint(operation_id = "update_account", tags(TAG_USERS))]
 pub async fn update_account(
     app: App,
     caller: Caller,
+    from: Address,
     input: Valid<(Path<AccountPath>, Json<AccountUpdate>)>,
 ) -> Result<Done<Account>, Failure> {
-    let (Path(path), Json(update)) = input.0;
-    let change = move |db: &WriteAs| users::update(db, &users::by_id(db, path.id)?, &update.0);
+    let (Path(path), Json(AccountUpdate(update))) = input.0;
+    let user = app.db.read(|db| users::by_id(db, path.id))?;
+    update.admit(&app, &caller, from, &user).await?;
+    let change = move |db: &WriteAs| users::update(db, &users::by_id(db, path.id)?, &update.patch);
     let user = app.write_as(caller, change).await?;
     Ok(Done(Account::whole(user)))
 }

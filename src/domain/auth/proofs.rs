@@ -3,43 +3,50 @@
 //! A proof is bound to one purpose and to the address it was mailed to. A newer one ends the older of its
 //! purpose; a reset or a change of the password ends them all.
 
-use std::time::Duration;
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use const_format::concatcp;
 use rusqlite::named_params;
 use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use sha2::{Digest, Sha256};
 
 use crate::clock::Timestamp;
 use crate::db::{Read, Write};
-use crate::domain::meaning;
-use crate::domain::users::{self, User};
+use crate::domain::users::{self, User, UserId};
+use crate::domain::{addresses, meaning};
 use crate::error::{Refusal, Result};
 
 /// How many expired proofs one purge removes at most.
 const PURGE_MAX: i64 = 500;
 
-/// What a proof is good for.
+/// What a letter is for, and what the proof in it is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// To confirm the address it was mailed to.
     ConfirmEmail,
     /// To set a new password.
     ResetPassword,
+    /// To put the address back that it was mailed to.
+    RestoreEmail,
+    /// Of a letter that tells of a new password: there is no proof for it.
+    PasswordChanged,
 }
 
 impl Purpose {
     /// Every purpose by its word in the tables.
-    const WORDS: [(&str, Self); 2] =
-        [("confirm_email", Self::ConfirmEmail), ("reset_password", Self::ResetPassword)];
+    const WORDS: [(&str, Self); 4] = [
+        ("confirm_email", Self::ConfirmEmail),
+        ("reset_password", Self::ResetPassword),
+        ("restore_email", Self::RestoreEmail),
+        ("password_changed", Self::PasswordChanged),
+    ];
 
     /// The word in the tables, the log and the command line.
     pub const fn word(self) -> &'static str {
         match self {
             Self::ConfirmEmail => "confirm_email",
             Self::ResetPassword => "reset_password",
+            Self::RestoreEmail => "restore_email",
+            Self::PasswordChanged => "password_changed",
         }
     }
 }
@@ -56,27 +63,33 @@ impl FromSql for Purpose {
     }
 }
 
-/// Makes a proof from 256 random bits and gives the text for the link. An older one of its purpose dies.
+/// Makes a proof from 256 random bits, mailed to this address and good until `expires`, and gives the text for the
+/// link. An older one of its purpose dies.
 pub fn issue(
     db: &Write,
-    user: &User,
+    user: UserId,
     purpose: Purpose,
+    email: &str,
     random: [u8; 32],
-    lifetime: Duration,
+    expires: Timestamp,
 ) -> Result<String> {
     let token = URL_SAFE_NO_PAD.encode(random);
     let sql = "insert into proofs (user_id, purpose, digest, email, expires_at)
                values (:user, :purpose, :digest, :email, :expires)
                on conflict (user_id, purpose) do update set
                  digest = excluded.digest, email = excluded.email, expires_at = excluded.expires_at";
-    db.execute(
-        sql,
-        named_params! {
-            ":user": user.id, ":purpose": purpose, ":digest": digest(&token), ":email": user.email,
-            ":expires": db.now.plus(lifetime),
-        },
-    )?;
+    let params = named_params! {
+        ":user": user, ":purpose": purpose, ":digest": digest(&token), ":email": email, ":expires": expires,
+    };
+    db.execute(sql, params)?;
     Ok(token)
+}
+
+/// Voids every proof of a user, but for one that puts an address back: only its time ends that, or its use.
+pub fn void(db: &Write, user: UserId) -> Result<()> {
+    let sql = "delete from proofs where user_id = :user and purpose <> :kept";
+    db.execute(sql, named_params! { ":user": user, ":kept": Purpose::RestoreEmail })?;
+    Ok(())
 }
 
 /// Whether a text could be a proof: 256 bits in base64url.
@@ -84,19 +97,25 @@ pub fn is_well_formed(token: &str) -> bool {
     URL_SAFE_NO_PAD.decode(token).is_ok_and(|bytes| bytes.len() == 32)
 }
 
-/// Whose proof this is, if it is good. It stays as it is.
+/// Whose proof this is, if it is good, and the address that it was mailed to: the user's, or the one that the account
+/// has reserved. It stays as it is.
 ///
 /// # Errors
 /// `ProofInvalid`.
-pub fn holder(db: &Read, purpose: Purpose, token: &str, now: Timestamp) -> Result<User> {
-    let sql = concatcp!(
-        "select ",
-        User::COLUMNS,
-        " from users where deleted_at is null and (id, email) =
-            (select user_id, email from proofs where digest = :digest and purpose = :purpose and expires_at > :now)"
-    );
+pub fn holder(db: &Read, purpose: Purpose, token: &str, now: Timestamp) -> Result<(User, String)> {
+    let sql = "select user_id, email from proofs
+               where digest = :digest and purpose = :purpose and expires_at > :now";
     let params = named_params! { ":digest": digest(token), ":purpose": purpose, ":now": now };
-    db.one(sql, params, User::from_row)?.ok_or(Refusal::ProofInvalid.into())
+    let found = db.one(sql, params, |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
+    let Some((user, email)) = found else { return Err(Refusal::ProofInvalid.into()) };
+    let Some(user) = users::find(db, user)? else { return Err(Refusal::ProofInvalid.into()) };
+    let is_good = match purpose {
+        Purpose::RestoreEmail => addresses::restorable_until(db, user.id, &email, now)?.is_some(),
+        // It was mailed to where such letters still go.
+        Purpose::ResetPassword => addresses::mailbox(db, &user, now)?.eq_ignore_ascii_case(&email),
+        Purpose::ConfirmEmail | Purpose::PasswordChanged => user.email.eq_ignore_ascii_case(&email),
+    };
+    if is_good { Ok((user, email)) } else { Err(Refusal::ProofInvalid.into()) }
 }
 
 /// Confirms the address that the proof was mailed to; whether it was not confirmed before. The proof does that
@@ -106,7 +125,7 @@ pub fn holder(db: &Read, purpose: Purpose, token: &str, now: Timestamp) -> Resul
 /// # Errors
 /// `ProofInvalid`.
 pub fn confirm_email(db: &Write, token: &str) -> Result<bool> {
-    let user = holder(db, Purpose::ConfirmEmail, token, db.now)?;
+    let (user, _) = holder(db, Purpose::ConfirmEmail, token, db.now)?;
     if user.email_confirmed_at.is_some() {
         return Ok(false);
     }
@@ -115,15 +134,17 @@ pub fn confirm_email(db: &Write, token: &str) -> Result<bool> {
 }
 
 /// Sets the password to one of this hash. Whoever reads the mail has the address: it is confirmed, too.
-/// Every token and every other proof of the user dies.
+/// Every token and every other proof of the user dies. Whose it is.
 ///
 /// # Errors
 /// `ProofInvalid`.
-pub fn reset_password(db: &Write, token: &str, password_hash: &str) -> Result<()> {
-    let user = holder(db, Purpose::ResetPassword, token, db.now)?;
+pub fn reset_password(db: &Write, token: &str, password_hash: &str) -> Result<User> {
+    let (user, email) = holder(db, Purpose::ResetPassword, token, db.now)?;
     users::set_password(db, user.id, password_hash)?;
-    users::confirm_email(db, user.id)?;
-    Ok(())
+    if email.eq_ignore_ascii_case(&user.email) {
+        users::confirm_email(db, user.id)?;
+    }
+    Ok(user)
 }
 
 fn digest(token: &str) -> [u8; 32] {

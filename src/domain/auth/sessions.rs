@@ -74,7 +74,8 @@ pub fn caller(db: &Read, user: Uuid, session: Uuid, epoch: i64, require_confirme
     let sql = "select u.id, u.role, u.is_active, u.email_confirmed_at is not null,
                       u.epoch = :epoch and s.ended_at is null and u.deleted_at is null and u.blocked_at is null
                         and (u.email_confirmed_at is not null
-                             or u.confirm_required = 0 and not :require_confirmed)
+                             or u.confirm_required = 0 and not :require_confirmed
+                             or s.created_at <= u.email_changed_at)
                from sessions s join users u on u.id = s.user_id
                where s.id = :session and u.uuid = :user";
     let params = named_params! {
@@ -124,15 +125,20 @@ pub fn rotate(
         Err(crate::error::Error::Refusal(_)) => return Err(Refusal::RefreshRevoked.into()),
         Err(fault) => return Err(fault),
     };
-    if let Some(refusal) = user.shut_out(require_confirmed) {
-        return Err(refusal.into());
-    }
-    let sql = "select refresh_seq, refreshed_at, keeps_refresh from sessions
+    let sql = "select refresh_seq, refreshed_at, keeps_refresh, created_at from sessions
                where id = :id and user_id = :user and ended_at is null";
     let living = db.one(sql, named_params! { ":id": claims.sid, ":user": user.id }, |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, Timestamp>(1)?, row.get::<_, bool>(2)?))
+        let created_at: Timestamp = row.get(3)?;
+        Ok((row.get::<_, i64>(0)?, row.get::<_, Timestamp>(1)?, row.get::<_, bool>(2)?, created_at))
     })?;
-    let Some((seq, refreshed_at, keeps)) = living.filter(|_| user.epoch == claims.epoch) else {
+    // A session from before a change of the address goes on, so that a typing mistake can be corrected.
+    let is_older = living.is_some_and(|(.., created_at)| Some(created_at) <= user.email_changed_at);
+    match user.shut_out(require_confirmed) {
+        None => {}
+        Some(Refusal::EmailUnconfirmed) if is_older => {}
+        Some(refusal) => return Err(refusal.into()),
+    }
+    let Some((seq, refreshed_at, keeps, _)) = living.filter(|_| user.epoch == claims.epoch) else {
         return Err(Refusal::RefreshRevoked.into());
     };
     let session =

@@ -15,7 +15,7 @@ use super::{Auth, Caller, claims};
 use crate::config::Lifetimes;
 use crate::db::{Db, Write};
 use crate::domain::users::{self, Login, NewUser, Role, User};
-use crate::domain::{accounts, letters};
+use crate::domain::{accounts, addresses, letters};
 use crate::error::{Context, Error, Refusal, Result};
 
 /// What somebody signs in with.
@@ -76,7 +76,8 @@ impl Auth {
     /// The hash of a new user's password. Taken names are refused before this costs anything; the transaction that
     /// adds the user looks again.
     async fn hash_for(&self, db: &Db, new: &NewUser, password: Password) -> Result<String> {
-        db.read(|db| users::refuse_taken(db, new))?;
+        let now = self.clock.now();
+        db.read(|db| users::refuse_taken(db, new, now))?;
         self.hasher.hash(password).await
     }
 
@@ -165,12 +166,7 @@ impl Auth {
     ) -> Result<(), E> {
         let known = db.read(|db| users::with_password(db, &given.login))?;
         let attempt = attempt_at(known.as_ref(), &given.login, given.address);
-        match self.prove(db, attempt, given.password, known.as_ref()).await {
-            Err(Error::Refusal(Refusal::WrongCredentials)) => {
-                return Err(Error::from(Refusal::WrongPassword).into());
-            }
-            outcome => outcome?,
-        };
+        self.prove(db, attempt, given.password, known.as_ref()).await.map_err(wrong_password)?;
         let Some((user, stored)) = known else { return Err(Error::from(Refusal::WrongPassword).into()) };
         let require_confirmed = self.settings.require_confirmed_email;
         if let Some(refusal) = user.shut_out(require_confirmed) {
@@ -200,33 +196,59 @@ impl Auth {
         Ok(())
     }
 
-    /// Sets a new password by a mailed proof. Every token of the user dies, and every other proof. Failed sign-ins of
-    /// others keep whoever has the proof no longer waiting.
+    /// Sets a new password by a mailed proof: one to reset it, or one that puts an address back, which happens as well.
+    /// Every token of the user dies, and every other proof. Failed sign-ins of others keep whoever has the proof no
+    /// longer waiting.
     ///
     /// `unfit` says what is wrong with the new password, knowing whose it is to be.
     ///
     /// # Errors
     /// `ProofInvalid`, before anything is hashed.
-    pub async fn reset_password<E: From<Error>>(
+    pub async fn set_password_by_proof<E: From<Error>>(
         &self,
         db: &Db,
+        purpose: Purpose,
         proof: String,
         new: Password,
         address: IpAddr,
         unfit: impl FnOnce(Weakness) -> E,
     ) -> Result<(), E> {
         let now = self.clock.now();
-        let user = db.read(|db| proofs::holder(db, Purpose::ResetPassword, &proof, now))?;
-        refuse_own_names(&user, &new, unfit)?;
+        let (user, email) = db.read(|db| proofs::holder(db, purpose, &proof, now))?;
+        refuse_own_names(&User { email, ..user.clone() }, &new, unfit)?;
         let hash = self.hasher.hash(new).await?;
         let (id, attempt) = (user.id, Attempt::new(user.uuid.as_bytes(), address));
         db.write(move |db| {
-            proofs::reset_password(db, &proof, &hash)?;
+            match purpose {
+                Purpose::RestoreEmail => addresses::restore(db, &proof, &hash)?,
+                _ => proofs::reset_password(db, &proof, &hash)?,
+            };
             throttle::forgive(db, id, &attempt)
         })
         .await?;
-        tracing::info!(user.id = id.0, "password reset");
+        match purpose {
+            Purpose::RestoreEmail => tracing::info!(user.id = id.0, "address put back and password reset"),
+            _ => tracing::info!(user.id = id.0, "password reset"),
+        }
         Ok(())
+    }
+
+    /// Holds a password against the caller's own, for a change that a token alone is not enough for. It counts as a
+    /// sign-in.
+    ///
+    /// # Errors
+    /// `WrongPassword`, `TooManyAttempts`.
+    pub async fn confirm_password(
+        self: &Arc<Self>,
+        db: &Db,
+        caller: &Caller,
+        password: Password,
+        address: IpAddr,
+    ) -> Result<()> {
+        let login = Login::Email(db.read(|db| users::own(db, caller))?.email);
+        let known = db.read(|db| users::with_password(db, &login))?;
+        let attempt = attempt_at(known.as_ref(), &login, address);
+        self.prove(db, attempt, password, known.as_ref()).await.map(drop).map_err(wrong_password)
     }
 
     /// Checks a password within the limits for failed ones; whether its hash is outdated.
@@ -283,6 +305,14 @@ impl Auth {
 /// Posts the letter that asks a new user to confirm the address, if that must be confirmed.
 fn ask_to_confirm(db: &Write, new: &NewUser, must_confirm: bool) -> Result<()> {
     if must_confirm { letters::post(db, Purpose::ConfirmEmail, &new.email) } else { Ok(()) }
+}
+
+/// What a wrong password is to somebody who does not sign in with it.
+fn wrong_password(error: Error) -> Error {
+    match error {
+        Error::Refusal(Refusal::WrongCredentials) => Refusal::WrongPassword.into(),
+        other => other,
+    }
 }
 
 /// Refuses a password that is the user's own address, or a name that he signs in or is called by.

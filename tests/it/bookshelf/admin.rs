@@ -125,6 +125,7 @@ async fn admin_update_user_changes_everything_that_a_user_is() {
         let sentence = "Input should be 'admin', 'moderator' or 'user'";
         null.invalid(&[("enum", json!(["body", "role"]), sentence)]);
     }
+    house.forget_letters().await;
 }
 
 #[tokio::test]

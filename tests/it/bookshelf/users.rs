@@ -56,6 +56,7 @@ async fn update_user_changes_what_is_named_and_nothing_else() {
     }
     let found = send(&house, &ada, "GET", &path(&ada), Value::Null).await;
     found.is(200, with(expected, json!({ "books": [] })));
+    house.forget_letters().await;
 }
 
 #[tokio::test]
@@ -156,6 +157,7 @@ async fn of_many_who_take_one_name_at_once_one_gets_it() {
         assert_eq!((won.len(), lost.len()), (1, 7));
         lost.iter().for_each(|answer| answer.refuses(400, sentence));
     }
+    house.forget_letters().await;
 }
 
 #[tokio::test]
@@ -183,6 +185,7 @@ async fn a_new_address_is_unconfirmed_and_the_same_in_other_case_is_not_new() {
     let change = json!({ "email": "ada@example.net" });
     let answer = send(&house, &admin, "PATCH", &format!("/admin/users/{}", ada.uuid), change).await;
     assert_eq!((answer.status, confirmed()), (200, None));
+    house.forget_letters().await;
 }
 
 #[tokio::test]

@@ -108,13 +108,13 @@ async fn another_address_must_be_confirmed_anew() {
     house.confirm(&elsewhere).await;
     let ada = member(&house, "ada").await;
     let ada = Guest { uuid: uuid_of(&house, &ada.email), ..ada };
-    for (guest, contacts_say) in [(&ada, "Wrong credentials"), (&elsewhere, NOT_CONFIRMED)] {
+    for guest in [&ada, &elsewhere] {
         let email = format!("new-{}", guest.email);
         contacts(&house, &guest.access).await.is(200, json!([]));
         let path = format!("/api/v1.0/users/{}", guest.uuid);
         let changed = send(&house, guest, "PATCH", &path, json!({ "email": email })).await;
         assert_eq!(changed.status, 200, "{}", changed.text);
-        contacts(&house, &guest.access).await.refuses(401, contacts_say);
+        contacts(&house, &guest.access).await.refuses(401, NOT_CONFIRMED);
         house.post("/api/auth/request_email", json!({ "email": email })).await;
         let letter = house.letter().await;
         assert_eq!(letter.to, email);
@@ -133,7 +133,7 @@ async fn who_must_confirm_another_address_enters_by_none_of_five_doors() {
         assert!(matches!(refused.status, 401 | 403), "{}", refused.text);
     }
     let refreshed = answer(house.request("GET", "/api/auth/refresh_token").bearer_auth(&ada.refresh)).await;
-    refreshed.refuses(401, NOT_CONFIRMED);
+    assert_eq!(refreshed.status, 200, "the session goes on, so that a mistake can be corrected");
     // The letter is on its way without being asked for.
     let letter = house.letter().await;
     assert_eq!(letter.to, "new@example.com");

@@ -212,7 +212,9 @@ fn what_strangers_may_do_is_on_this_list_and_nothing_else_is() {
         "request_confirmation",
         "request_reset",
         "reset_password",
+        "restore_email",
         "show_reset",
+        "show_restore",
         "sign_in",
         "sign_up",
     ]);

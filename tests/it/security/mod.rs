@@ -1,6 +1,7 @@
 //! Security: what somebody tries who means no good, and what must hold against it.
 
 mod access;
+mod addresses;
 mod authority;
 mod extras;
 mod framing;

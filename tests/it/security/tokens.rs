@@ -381,7 +381,8 @@ async fn each_kind_of_token_opens_its_own_door_only() {
     let issue = async |(purpose, random): (Purpose, [u8; 32])| {
         db.write(move |db| {
             let user = users::by_uuid(db, id)?;
-            proofs::issue(db, &user, purpose, random, std::time::Duration::from_secs(600))
+            let expires = db.now.plus(std::time::Duration::from_secs(600));
+            proofs::issue(db, user.id, purpose, &user.email, random, expires)
         })
         .await
         .unwrap()
