@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::config::{Config, Environment};
-use crate::db::{self, Db, DirLock, migrate};
+use crate::db::{self, Db, DirLock, Room, migrate};
 use crate::domain::auth::proofs::Purpose;
 use crate::domain::auth::{Auth, Caller, WriteAs};
 use crate::domain::emails::Email;
@@ -84,7 +84,19 @@ impl App {
         caller: Caller,
         f: impl Fn(&WriteAs<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.auth.write_as(&self.db, caller, f).await
+        self.auth.write_as(&self.db, caller, Room::Free, f).await
+    }
+
+    /// The same for a write that takes away: that ends a session, takes a right, or deletes. It is done on a full disk, too.
+    ///
+    /// # Errors
+    /// Those of [`Auth::write_as`].
+    pub async fn take_away_as<T: Send + 'static>(
+        &self,
+        caller: Caller,
+        f: impl Fn(&WriteAs<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.auth.write_as(&self.db, caller, Room::Reserve, f).await
     }
 
     /// Counts a letter to this mailbox.

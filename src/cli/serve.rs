@@ -19,7 +19,7 @@ use crate::api;
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::db::DirLock;
+use crate::db::{DirLock, Room};
 use crate::domain::directory;
 use crate::domain::removal::{self, Purged};
 use crate::error::{Context, Error, Result};
@@ -241,7 +241,8 @@ async fn purge_marked(app: &App) -> Result<()> {
 async fn purge_users(app: &App) -> Result<()> {
     let keep = app.config.users.purge_deleted_after();
     loop {
-        let Purged { more, email } = app.db.write(move |db| removal::purge(db, keep)).await?;
+        let Purged { more, email } =
+            app.db.write_in(Room::Reserve, move |db| removal::purge(db, keep)).await?;
         if let Some(email) = email {
             app.mail.forget(email).await?;
             app.db.cut_log();

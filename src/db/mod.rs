@@ -6,6 +6,7 @@ mod lock;
 pub mod migrate;
 mod open;
 mod readers;
+mod reserve;
 mod rights;
 mod writer;
 
@@ -61,6 +62,16 @@ pub enum Change<'a> {
     Keys(&'a [i64]),
     /// Another process committed: everything remembered may be stale.
     Foreign,
+}
+
+/// What a write may take on a full disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// What is free: the write is refused when nothing is.
+    Free,
+    /// The reserve as well: for writes that take away, such as those that end a session or delete, and that must be done
+    /// whatever happens.
+    Reserve,
 }
 
 /// A page of so many rows takes some 100 µs, no longer than a request may keep its thread.
@@ -141,12 +152,30 @@ impl Db {
         &self,
         f: impl Fn(&Write<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        self.write_in(Room::Free, f).await
+    }
+
+    /// The same for a write that may use this room on a full disk.
+    ///
+    /// # Errors
+    /// Those of [`Db::write`]; with [`Room::Reserve`], `Refusal::StorageFull` only when the reserve is used up as well.
+    pub async fn write_in<T: Send + 'static>(
+        &self,
+        room: Room,
+        f: impl Fn(&Write<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let (sender, answer) = oneshot::channel();
-        self.0.writer.offer(f, move |outcome| sender.send(outcome).err())?;
+        self.0.writer.offer(room, f, move |outcome| sender.send(outcome).err())?;
         answer.await.unwrap_or_else(|_| Err(writer::ended()))
     }
 
-    /// The same for callers without a runtime. It waits for room in the queue; a job must not call it.
+    /// Whether the disk is full, so that only what may use the reserve is written.
+    pub fn is_full(&self) -> bool {
+        self.0.writer.is_full()
+    }
+
+    /// [`Db::write_in`] with [`Room::Reserve`] for callers without a runtime: the operator's writes. It waits for room
+    /// in the queue; a job must not call it.
     ///
     /// # Errors
     /// Those of [`Db::write`], except that a full queue is waited for.
@@ -155,7 +184,9 @@ impl Db {
         f: impl Fn(&Write<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (sender, answer) = sync_channel(1);
-        self.0.writer.push(f, move |outcome| sender.send(outcome).err().map(|unsent| unsent.0))?;
+        self.0
+            .writer
+            .push(Room::Reserve, f, move |outcome| sender.send(outcome).err().map(|unsent| unsent.0))?;
         answer.recv().unwrap_or_else(|_| Err(writer::ended()))
     }
 

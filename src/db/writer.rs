@@ -11,9 +11,10 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::constraint::BUSY;
-use super::{Change, Options, Write, caught, open};
+use super::reserve::Reserve;
+use super::{Change, Options, Room, Write, caught, open};
 use crate::clock::Clock;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Refusal, Result};
 
 /// How long, with nothing to write, until the writer looks whether another process committed.
 const LOOK_ABROAD: Duration = Duration::from_millis(100);
@@ -28,6 +29,7 @@ pub(super) struct Writer {
     thread: Mutex<Option<JoinHandle<Result<()>>>>,
     listening: Listening,
     must_cut_log: Arc<AtomicBool>,
+    is_full: Arc<AtomicBool>,
 }
 
 impl Writer {
@@ -35,6 +37,8 @@ impl Writer {
         let (queue, waiting) = sync_channel(options.queue.max(1));
         let listening = Listening::default();
         let must_cut_log = Arc::new(AtomicBool::new(false));
+        let reserve = Reserve::new(&options.path, options.max_pages);
+        let is_full = reserve.shared();
         let seen = data_version(&conn)?;
         let desk = Desk {
             conn,
@@ -43,6 +47,7 @@ impl Writer {
             group: options.group.max(1),
             listening: Arc::clone(&listening),
             must_cut_log: Arc::clone(&must_cut_log),
+            reserve,
             seen,
             announced: RefCell::default(),
         };
@@ -55,17 +60,18 @@ impl Writer {
             thread: Mutex::new(Some(thread)),
             listening,
             must_cut_log,
+            is_full,
         })
     }
 
     /// Queues a job, or refuses when the queue is full. `send` gives an answer back that nobody takes.
-    pub(super) fn offer<T, F, A>(&self, f: F, send: A) -> Result<()>
+    pub(super) fn offer<T, F, A>(&self, room: Room, f: F, send: A) -> Result<()>
     where
         T: Send + 'static,
         F: Fn(&Write<'_>) -> Result<T> + Send + 'static,
         A: FnOnce(Result<T>) -> Option<Result<T>> + Send + 'static,
     {
-        let job = Box::new(Waiting { f, outcome: None, send });
+        let job = Box::new(Waiting { room, f, outcome: None, send });
         let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner);
         let Some(queue) = queue.as_ref() else { return Err(BUSY.into()) };
         queue.try_send(job).map_err(|error| match error {
@@ -75,7 +81,7 @@ impl Writer {
     }
 
     /// Queues a job and waits for room.
-    pub(super) fn push<T, F, A>(&self, f: F, send: A) -> Result<()>
+    pub(super) fn push<T, F, A>(&self, room: Room, f: F, send: A) -> Result<()>
     where
         T: Send + 'static,
         F: Fn(&Write<'_>) -> Result<T> + Send + 'static,
@@ -83,7 +89,11 @@ impl Writer {
     {
         let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(queue) = queue else { return Err(BUSY.into()) };
-        queue.send(Box::new(Waiting { f, outcome: None, send })).map_err(|_| ended())
+        queue.send(Box::new(Waiting { room, f, outcome: None, send })).map_err(|_| ended())
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::Relaxed)
     }
 
     pub(super) fn cut_log(&self) {
@@ -115,6 +125,12 @@ pub(super) fn ended() -> Error {
 
 /// A job in the queue, whatever it answers.
 trait Job: Send {
+    /// What it may take on a full disk.
+    fn room(&self) -> Room;
+
+    /// Refuses it, undone.
+    fn refuse(&mut self, refusal: Refusal);
+
     /// Does it, again if it was done before and undone, and tells why it must be undone, if it must.
     fn run(&mut self, write: &Write<'_>) -> Option<Error>;
 
@@ -123,6 +139,7 @@ trait Job: Send {
 }
 
 struct Waiting<T, F, A> {
+    room: Room,
     f: F,
     outcome: Option<Result<T>>,
     send: A,
@@ -134,6 +151,14 @@ where
     F: Fn(&Write<'_>) -> Result<T> + Send,
     A: FnOnce(Result<T>) -> Option<Result<T>> + Send,
 {
+    fn room(&self) -> Room {
+        self.room
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        self.outcome = Some(Err(refusal.into()));
+    }
+
     fn run(&mut self, write: &Write<'_>) -> Option<Error> {
         let outcome = caught(|| (self.f)(write));
         let failure = outcome.as_ref().err().map(again);
@@ -169,6 +194,7 @@ struct Desk {
     group: usize,
     listening: Listening,
     must_cut_log: Arc<AtomicBool>,
+    reserve: Reserve,
     /// The `data_version` that was seen last; only commits of others move it.
     seen: i64,
     /// Keys that jobs of the running group announced.
@@ -187,6 +213,7 @@ impl Desk {
                     if self.must_cut_log.load(Ordering::SeqCst) {
                         self.try_to_cut_log();
                     }
+                    self.reserve.keep(&self.conn);
                 }
                 Err(RecvTimeoutError::Disconnected) => return self.finish(),
             }
@@ -195,8 +222,15 @@ impl Desk {
 
     /// Runs `first` and whatever waits or comes meanwhile, commits once, and answers them all.
     fn commit_group(&mut self, first: Box<dyn Job>) {
+        self.reserve.look(&self.conn);
         let mut jobs = Vec::new();
-        let outcome = self.run_group(first, &mut jobs);
+        let mut outcome = self.run_group(first, &mut jobs);
+        if matches!(outcome, Err(Error::Refusal(Refusal::StorageFull))) && !self.reserve.in_use() {
+            self.undo();
+            self.reserve.give_up(&self.conn);
+            self.announced.get_mut().clear();
+            outcome = self.run_again(&mut jobs);
+        }
         let announced = std::mem::take(self.announced.get_mut());
         match &outcome {
             Ok(()) if announced.is_empty() => {}
@@ -240,6 +274,14 @@ impl Desk {
         Ok(())
     }
 
+    /// Does all jobs of a transaction that was lost again, each in a savepoint of its own, within what the reserve allows.
+    fn run_again(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<()> {
+        self.begin().context("beginning a transaction again")?;
+        jobs.iter_mut().try_for_each(|job| self.run_apart(&mut **job))?;
+        self.step("commit").context("committing")?;
+        Ok(())
+    }
+
     /// Undoes all jobs of the transaction and does each again in a savepoint of its own.
     fn start_over(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<()> {
         self.announced.get_mut().clear();
@@ -256,6 +298,10 @@ impl Desk {
 
     /// Runs one job; whether it left nothing that must be undone. An error means that the whole transaction is lost.
     fn run(&self, job: &mut dyn Job) -> Result<bool> {
+        if self.reserve.in_use() && job.room() == Room::Free {
+            job.refuse(Refusal::StorageFull);
+            return Ok(true);
+        }
         let kept = self.announced.borrow().len();
         // Counts what statements changed that were not undone, with what triggers and foreign keys did.
         let changes = self.conn.total_changes();
@@ -264,8 +310,11 @@ impl Desk {
             let lost = || Error::fault("a job ended the transaction that it shares with others");
             return Err(failure.unwrap_or_else(lost));
         }
-        if failure.is_none() {
-            return Ok(true);
+        match failure {
+            None => return Ok(true),
+            // The first sign of a full disk: the reserve is given up, and all of this is done again.
+            Some(full @ Error::Refusal(Refusal::StorageFull)) if !self.reserve.in_use() => return Err(full),
+            Some(_) => {}
         }
         self.announced.borrow_mut().truncate(kept);
         Ok(self.conn.total_changes() == changes)

@@ -11,7 +11,7 @@ use super::auth::{Admin, Caller, WriteAs, sessions};
 use super::emails::Email;
 use super::{addresses, letters, meaning, removal};
 use crate::clock::Timestamp;
-use crate::db::{Read, Write};
+use crate::db::{Read, Room, Write};
 use crate::error::{Act, Error, Refusal, Result, UserKey};
 
 /// A user's number, which some APIs show.
@@ -236,6 +236,19 @@ pub struct Patch {
     pub is_active: Option<bool>,
     /// What the user may; another role ends every token. Heeded from administrators alone.
     pub role: Option<Role>,
+}
+
+impl Patch {
+    /// The room that the change may take: what only takes rights away is done on a full disk, too.
+    pub fn room(&self) -> Room {
+        let Self { username, email, first_name, last_name, full_name, is_active, role } = self;
+        let names = [username, first_name, last_name, full_name];
+        let takes_away = *role != Some(Role::Admin)
+            && *is_active != Some(true)
+            && email.is_none()
+            && names.iter().all(|name| name.is_none());
+        if takes_away { Room::Reserve } else { Room::Free }
+    }
 }
 
 /// Adds an active user with the role `user` and this password hash, a PHC string.

@@ -23,7 +23,7 @@ use self::templates::Words;
 use self::transport::{Failure, Transport};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, Config};
-use crate::db::Db;
+use crate::db::{Db, Room};
 use crate::domain::auth::proofs::Purpose;
 use crate::domain::letters::{self, LetterId, Outgoing, State};
 use crate::error::{Error, Result};
@@ -151,7 +151,7 @@ impl Mail {
             return Ok(false);
         }
         if matches!(self.transport, Transport::Off) {
-            self.db.write(move |db| letters::remove(db, id)).await?;
+            self.db.write_in(Room::Reserve, move |db| letters::remove(db, id)).await?;
             tracing::info!(letter.id = id.0, "letter dropped: mail is off");
             return Ok(false);
         }
@@ -162,13 +162,15 @@ impl Mail {
             // Theirs is not a setting.
             Purpose::RestoreEmail | Purpose::PasswordChanged => Duration::ZERO,
         };
-        let Some(letter) = self.db.write(move |db| letters::take(db, id, random, lifetime)).await? else {
+        let Some(letter) =
+            self.db.write_in(Room::Reserve, move |db| letters::take(db, id, random, lifetime)).await?
+        else {
             tracing::debug!(letter.id = id.0, "letter dropped: it is to nobody, or says nothing new");
             return Ok(false);
         };
         match self.send(&letter).await {
             Ok(words) => {
-                self.db.write(move |db| letters::remove(db, id)).await?;
+                self.db.write_in(Room::Reserve, move |db| letters::remove(db, id)).await?;
                 self.tell_sent(&letter, &words);
                 Ok(true)
             }
@@ -229,7 +231,7 @@ impl Mail {
             None => telemetry::one_line(text),
         };
         let whole = without_token(&failure.whole);
-        let state = self.db.write(move |db| letters::mark_failed(db, id, &whole)).await?;
+        let state = self.db.write_in(Room::Reserve, move |db| letters::mark_failed(db, id, &whole)).await?;
         let (user, purpose) = (letter.user.0, letter.purpose.word());
         let why = without_token(&failure.brief);
         match state {

@@ -3,6 +3,7 @@
 use futures_util::future::join_all;
 use reqwest::RequestBuilder;
 use rusqlite::types::FromSql;
+use satchel::domain::users::{self, Role};
 use serde_json::{Value, json};
 
 use crate::binary::{broken, connect};
@@ -73,19 +74,22 @@ fn is_refused(answer: &Answer, path: &str) {
     }
 }
 
-/// Writes everything there is until there is no room for it; how often each write was done.
+/// Writes everything there is, in turns, until there is no room; how often each write was done. From the first refusal on
+/// all of them are refused.
 async fn fill(house: &House, ada: &Guest) -> [usize; WRITES.len()] {
     let mut done = [0; WRITES.len()];
-    for (path, done) in WRITES.iter().zip(&mut done) {
-        loop {
-            let answer = answer(write(house, ada, path, *done)).await;
-            if !matches!(answer.status, 200 | 201) {
-                is_refused(&answer, path);
-                break;
-            }
-            *done += 1;
-            assert!(*done < TOO_MANY, "{path} finds room without end");
+    for n in 0.. {
+        assert!(n < TOO_MANY, "there is room without end");
+        let place = n % WRITES.len();
+        let answer = answer(write(house, ada, WRITES[place], done[place])).await;
+        if !matches!(answer.status, 200 | 201) {
+            is_refused(&answer, WRITES[place]);
+            break;
         }
+        done[place] += 1;
+    }
+    for (path, done) in WRITES.iter().zip(done) {
+        is_refused(&answer(write(house, ada, path, done)).await, path);
     }
     done
 }
@@ -187,86 +191,183 @@ async fn a_full_disk_has_room_after_a_start_with_a_larger_limit() {
     assert_letters(&house, done[8]).await;
 }
 
-/// Writes that come at once share a commit; some of these need no room.
+/// Writes that come at once share a commit; some of these end sessions.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_writes_at_once_on_a_full_disk_those_that_were_answered_are_there_and_no_other() {
+async fn of_writes_at_once_on_a_full_disk_those_that_take_away_are_done_and_no_other() {
     let (house, ada) = small_house().await;
-    let mut done = fill(&house, &ada).await;
-    let (mut balance, mut refused) = (0, 0);
-    for n in 0..60 {
-        let one_more = || house.by(&ada, "PUT", "/users/balance").json(&json!({ "amount": 1 }));
-        let grow = WRITES.iter().map(|path| write(&house, &ada, path, TOO_MANY + n));
-        let mixed = grow.flat_map(|grows| [one_more(), grows]);
+    // The first sign of the full disk may come in the middle of such a commit.
+    let mut done = [0; WRITES.len()];
+    let mut refused = 0;
+    for n in 0..40 {
+        let mut guests = Vec::new();
+        for _ in 0..WRITES.len() {
+            let (access, _) = tokens(&house.log_in(&ada.email, PASSWORD).await);
+            guests.push(access);
+        }
+        let grow = WRITES.iter().map(|path| write(&house, &ada, path, n));
+        let outs =
+            guests.iter().map(|token| house.request("POST", "/api/v1.0/auth/logout").bearer_auth(token));
+        let mixed = outs.zip(grow).flat_map(|(out, grows)| [out, grows]);
         for (place, answer) in join_all(mixed.map(answer)).await.iter().enumerate() {
-            let path = WRITES[place / 2];
             match (answer.status, place % 2) {
-                (200 | 201, 0) => balance += 1,
-                (200 | 201, _) => done[place / 2] += 1,
-                (_, 0) => is_refused(answer, "/users/balance"),
+                (200, 0) => {}
+                (200 | 201, 1) => done[place / 2] += 1,
+                (_, 0) => panic!("a log-out was refused: {}", answer.text),
                 _ => {
-                    is_refused(answer, path);
+                    is_refused(answer, WRITES[place / 2]);
                     refused += 1;
                 }
             }
         }
+        for token in guests {
+            assert_eq!(answer(house.request("GET", "/v1/auth/me").bearer_auth(token)).await.status, 401);
+        }
     }
-    assert!(balance > 0 && refused > 0, "{balance} were done, {refused} refused");
-    assert_eq!(send(&house, &ada, "GET", "/users/balance", Value::Null).await.body["balance"], balance);
+    assert!(done[0] > 0 && refused > 0, "{done:?} were done, {refused} refused");
     assert_kept(&house, done);
     assert_letters(&house, done[8]).await;
 }
 
-/// Signing in takes room for a session: without it nobody is signed in, and he is told why. A log-out writes when the
-/// session ended, eight bytes into its row: mostly there is room for them in the row's page, and it is done. Otherwise, and
-/// whenever a disk does not even take the log, it is refused with 507, and the session goes on: better than a log-out
-/// that was answered and did not happen.
+fn tokens(answer: &Answer) -> (String, String) {
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let token = |kind: &str| answer.body[kind].as_str().unwrap().to_owned();
+    (token("access_token"), token("refresh_token"))
+}
+
 #[tokio::test]
-async fn on_a_full_disk_whoever_was_told_that_he_is_signed_out_is_and_who_was_refused_is_not() {
+async fn on_a_full_disk_owners_still_close_doors() {
     let (house, ada) = small_house().await;
+    house.change(&ada.uuid, users::Patch { role: Some(Role::Admin), ..Default::default() }).await;
+    let (access, refresh) = tokens(&house.log_in(&ada.email, PASSWORD).await);
+    let ada = Guest { access, refresh, ..ada };
     let done = fill(&house, &ada).await;
-    let mut sessions = Vec::new();
-    let mut refused = 0;
-    // Sessions fall into pages by chance: it takes some refusals until all of those are full.
-    while refused < 100 {
-        let answer = house.log_in(&ada.email, PASSWORD).await;
-        if answer.status == 200 {
-            sessions.push(answer.body["access_token"].as_str().unwrap().to_owned());
-        } else {
-            is_refused(&answer, "/api/v1.0/auth/login");
-            refused += 1;
-        }
+    let health = house.get("/v1/health").await;
+    assert_eq!((health.status, &health.body["status"]), (200, &json!("degraded")));
+
+    // Everybody signs in, refreshes and out, at each API.
+    for (method, path) in [
+        ("POST", "/api/v1.0/auth/logout"),
+        ("GET", "/store-managers/logout"),
+        ("POST", "/v1/auth/logout"),
+        ("POST", "/auth/logout"),
+        ("POST", "/api/v1.0/auth/logout-all"),
+    ] {
+        let (_, refresh) = tokens(&house.log_in(&ada.email, PASSWORD).await);
+        let body = json!({ "refresh_token": refresh });
+        let (token, _) = tokens(&house.post("/api/v1.0/auth/refresh", body).await);
+        let out = answer(house.request(method, path).bearer_auth(&token)).await;
+        assert!(matches!(out.status, 200 | 204), "{path}: {}", out.text);
+        assert_eq!(
+            answer(house.request("GET", "/v1/auth/me").bearer_auth(&token)).await.status,
+            401,
+            "{path}"
+        );
     }
     house.log_in(&ada.email, "not it at all").await.refuses(401, "Invalid email or password");
 
-    let mut outcomes = [0, 0];
-    for (n, token) in sessions.iter().enumerate() {
-        let (method, path) = [
-            ("POST", "/api/v1.0/auth/logout"),
-            ("GET", "/store-managers/logout"),
-            ("POST", "/v1/auth/logout"),
-            ("POST", "/auth/logout"),
-        ][n % 4];
-        let out = answer(house.request(method, path).bearer_auth(token)).await;
-        let own = answer(house.request("GET", "/v1/auth/me").bearer_auth(token)).await;
-        if matches!(out.status, 200 | 204) {
-            assert_eq!(own.status, 401, "{path}: {}", own.text);
-            outcomes[0] += 1;
-        } else {
-            is_refused(&out, path);
-            assert_eq!(own.status, 200, "{path}: {}", own.text);
-            outcomes[1] += 1;
-        }
+    // Administrators block, demote, deactivate and delete; what gives something is refused.
+    let (access, _) = tokens(&house.log_in(&ada.email, PASSWORD).await);
+    let ada = Guest { access, ..ada };
+    let eve: (String, i64) = {
+        let sql = "select lower(hex(uuid)), id from users where email = 'name04@example.com'";
+        connect(&house.database()).query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+    };
+    let admin = format!("/api/v1.0/users/admin/{}", eve.0);
+    for (method, path, status) in [
+        ("POST", format!("/admin/block/{}", eve.1), 200),
+        ("PATCH", format!("{admin}/role?new_role=moderator"), 200),
+        ("PATCH", format!("{admin}/role?new_role=admin"), 507),
+        ("PATCH", format!("{admin}/activate?is_active=false"), 200),
+        ("PATCH", format!("{admin}/activate?is_active=true"), 507),
+        ("DELETE", admin.clone(), 200),
+        ("PUT", "/users/profile".into(), 507),
+        ("DELETE", "/v1/todos/1".into(), 204),
+    ] {
+        let body = if method == "PUT" { json!({ "first_name": "A", "last_name": "B" }) } else { Value::Null };
+        let answer = send(&house, &ada, method, &path, body).await;
+        assert_eq!(answer.status, status, "{method} {path}: {}", answer.text);
     }
-    assert!(outcomes.iter().all(|outcome| *outcome > 0), "one of both did not happen: {outcomes:?}");
-    assert_kept(&house, done);
+    // A stolen password can be changed.
+    let body = json!({ "current_password": PASSWORD, "new_password": "another long secret" });
+    let changed = send(&house, &ada, "POST", "/api/v1.0/users/change-password", body).await;
+    assert_eq!(changed.status, 200, "{}", changed.text);
+    assert_eq!(house.log_in(&ada.email, "another long secret").await.status, 200);
+    assert_eq!(broken(&house.database()), Vec::<String>::new());
+    assert!(done.iter().all(|done| *done > 0), "{done:?}");
+    house.forget_letters().await;
+}
 
-    // With room there is a way out for everybody.
-    assert_eq!(send(&house, &ada, "DELETE", "/v1/todos/1", Value::Null).await.status, 204);
-    for token in &sessions {
-        let out = answer(house.request("POST", "/v1/auth/logout").bearer_auth(token)).await;
-        assert!(matches!(out.status, 204 | 401), "{}", out.text);
-        assert_eq!(answer(house.request("GET", "/v1/auth/me").bearer_auth(token)).await.status, 401);
+/// A disk of its own, where the system lets a test have one.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn new(megabytes: u32) -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let size = format!("size={megabytes}m");
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
+            .arg(directory.path())
+            .output();
+        mounted.is_ok_and(|mounted| mounted.status.success()).then_some(Self(directory))
     }
-    assert_eq!(house.log_in(&ada.email, PASSWORD).await.status, 200);
-    assert_letters(&house, done[8]).await;
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        std::process::Command::new("umount").arg("-l").arg(self.0.path()).status().ok();
+    }
+}
+
+#[tokio::test]
+async fn on_a_disk_that_others_filled_log_outs_are_done_and_content_comes_back_with_the_room() {
+    let Some(disk) = SmallDisk::new(24) else {
+        eprintln!("skipped: this system gives a test no disk of its own");
+        return;
+    };
+    let data = disk.0.path().join("data");
+    let house = House::with(|config| config.server.data = data.clone()).await;
+    let ada = house.guest("ada").await;
+    let reserve = data.join("satchel.reserve");
+    let begun = std::time::Instant::now();
+    while !std::fs::metadata(&reserve).is_ok_and(|file| file.len() == 4 * 1024 * 1024) {
+        assert!(begun.elapsed().as_secs() < 20, "nothing is kept in reserve");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    // Another program takes all that is left.
+    let other = disk.0.path().join("other");
+    let mut filler = std::fs::File::create(&other).unwrap();
+    while std::io::Write::write_all(&mut filler, &[7; 4096]).is_ok() {}
+    drop(filler);
+
+    let mut done = 0;
+    loop {
+        let answer = answer(write(&house, &ada, "/v1/todos", done)).await;
+        if answer.status != 201 {
+            is_refused(&answer, "/v1/todos");
+            break;
+        }
+        done += 1;
+        assert!(done < TOO_MANY, "the disk is full");
+    }
+    assert!(!reserve.exists(), "the reserve was given up");
+    for _ in 0..20 {
+        let (token, _) = tokens(&house.log_in(&ada.email, PASSWORD).await);
+        let out = answer(house.request("POST", "/api/v1.0/auth/logout").bearer_auth(&token)).await;
+        assert_eq!(out.status, 200, "{}", out.text);
+        assert_eq!(answer(house.request("GET", "/v1/auth/me").bearer_auth(&token)).await.status, 401);
+    }
+    is_refused(&answer(write(&house, &ada, "/v1/todos", done)).await, "/v1/todos");
+    assert_eq!(house.get("/v1/health").await.body["status"], json!("degraded"));
+
+    std::fs::remove_file(&other).unwrap();
+    let begun = std::time::Instant::now();
+    while answer(write(&house, &ada, "/v1/todos", done)).await.status != 201 {
+        assert!(begun.elapsed().as_secs() < 20, "content does not come back");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(house.get("/v1/health").await.body["status"], json!("healthy"));
+    assert!(reserve.exists(), "the reserve was made again");
+    assert_eq!(count::<i64>(&house, "select count(*) from todos"), i64::try_from(done + 1).unwrap());
+    assert_eq!(broken(&house.database()), Vec::<String>::new());
+    house.server.stop().await.unwrap();
 }

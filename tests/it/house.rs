@@ -9,7 +9,7 @@ use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use satchel::cli::serve::Server;
 use satchel::clock::{Clock, Timestamp};
 use satchel::config::{Config, Limit, Limits};
-use satchel::db::Write;
+use satchel::db::{Room, Write};
 use satchel::domain::auth::Admin;
 use satchel::domain::auth::proofs::Purpose;
 use satchel::domain::emails::Email;
@@ -142,7 +142,12 @@ impl House {
     /// Throws away the letters that a test leaves, in the outbox and as files.
     pub async fn forget_letters(&self) {
         self.caught.take();
-        self.server.app.db.write(|db| Ok(db.execute("delete from letters", [])?)).await.unwrap();
+        self.server
+            .app
+            .db
+            .write_in(Room::Reserve, |db| Ok(db.execute("delete from letters", [])?))
+            .await
+            .unwrap();
     }
 
     /// The files that letters have become and nobody has taken.
@@ -153,7 +158,15 @@ impl House {
     /// Removes whatever of deleted users there is to remove by now, as the housekeeping does.
     pub async fn purge(&self) {
         let keep = self.config.users.purge_deleted_after();
-        while self.server.app.db.write(move |db| removal::purge(db, keep)).await.unwrap().more {}
+        while self
+            .server
+            .app
+            .db
+            .write_in(Room::Reserve, move |db| removal::purge(db, keep))
+            .await
+            .unwrap()
+            .more
+        {}
     }
 
     /// Moves the clock.

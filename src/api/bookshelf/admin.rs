@@ -116,7 +116,7 @@ pub async fn admin_delete_user(
     let Path(path) = input.0;
     let delete =
         move |db: &WriteAs| users::delete_as_admin(db, &db.admin()?, &users::by_uuid(db, path.uuid)?);
-    app.write_as(admin.0, delete).await?;
+    app.take_away_as(admin.0, delete).await?;
     Ok(Done(deleted(path.uuid)))
 }
 
@@ -154,8 +154,9 @@ async fn patch(
     path: UserPath,
     patch: Patch,
 ) -> Result<Done<ShowUser>, Failure> {
+    let room = patch.room();
     let change =
         move |db: &WriteAs| users::update_as_admin(db, &db.admin()?, &users::by_uuid(db, path.uuid)?, &patch);
-    let user = app.write_as(caller, change).await?;
+    let user = app.auth.write_as(&app.db, caller, room, change).await?;
     Ok(Done(ShowUser::whole(user)))
 }

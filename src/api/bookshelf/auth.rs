@@ -101,7 +101,7 @@ pub async fn refresh_tokens(app: App, input: Valid<Json<Refresh>>) -> Result<Don
 /// Ends the session: its access token and its refresh token.
 #[endpoint(operation_id = "log_out", tags(TAG_AUTH))]
 pub async fn log_out(app: App, caller: Caller) -> Result<Done<Message>, Failure> {
-    app.write_as(caller, sessions::end).await?;
+    app.take_away_as(caller, sessions::end).await?;
     Ok(Done(Message::new(LOGGED_OUT)))
 }
 
@@ -110,6 +110,6 @@ pub async fn log_out(app: App, caller: Caller) -> Result<Done<Message>, Failure>
 /// Ends every session of the caller, on every API.
 #[endpoint(operation_id = "log_out_everywhere", tags(TAG_AUTH))]
 pub async fn log_out_everywhere(app: App, caller: Caller) -> Result<Done<Message>, Failure> {
-    app.write_as(caller, sessions::end_own).await?;
+    app.take_away_as(caller, sessions::end_own).await?;
     Ok(Done(Message::new(LOGGED_OUT_EVERYWHERE)))
 }

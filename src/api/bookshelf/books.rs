@@ -197,6 +197,6 @@ pub async fn delete_book(
     input: Valid<Path<BookPath>>,
 ) -> Result<NoContent, Failure> {
     let Path(path) = input.0;
-    app.write_as(caller, move |db| books::delete(db, path.uuid)).await?;
+    app.take_away_as(caller, move |db| books::delete(db, path.uuid)).await?;
     Ok(NoContent)
 }

@@ -278,8 +278,9 @@ pub async fn update_user(
     let (Path(path), Json(UserUpdate(update))) = input.0;
     let user = app.db.read(|db| users::by_uuid(db, path.uuid))?;
     update.admit(&app, &caller, from, &user).await?;
+    let room = update.patch.room();
     let change = move |db: &WriteAs| users::update(db, &users::by_uuid(db, path.uuid)?, &update.patch);
-    let user = app.write_as(caller, change).await?;
+    let user = app.auth.write_as(&app.db, caller, room, change).await?;
     Ok(Done(ShowUser::whole(user)))
 }
 
@@ -293,7 +294,7 @@ pub async fn delete_user(
     input: Valid<Path<UserPath>>,
 ) -> Result<Done<Message>, Failure> {
     let Path(path) = input.0;
-    app.write_as(caller, move |db| users::delete(db, &users::by_uuid(db, path.uuid)?)).await?;
+    app.take_away_as(caller, move |db| users::delete(db, &users::by_uuid(db, path.uuid)?)).await?;
     Ok(Done(deleted(path.uuid)))
 }
 

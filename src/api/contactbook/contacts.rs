@@ -268,7 +268,7 @@ pub async fn delete_contact(
     input: Valid<Path<ContactPath>>,
 ) -> Result<Done<ContactOut>, Failure> {
     let Path(path) = input.0;
-    let contact = app.write_as(caller.0, move |db| contacts::delete(db, path.id)).await?;
+    let contact = app.take_away_as(caller.0, move |db| contacts::delete(db, path.id)).await?;
     Ok(Done(ContactOut::new(contact, &app)))
 }
 

@@ -6,6 +6,7 @@ use salvo::oapi::endpoint;
 use super::auth::{NewPasswordGiven, TokenPath};
 use super::{TAG_AUTH, pages};
 use crate::app::App;
+use crate::db::Room;
 use crate::domain::auth::passwords::Weakness;
 use crate::domain::auth::proofs::{self, Purpose};
 use crate::error::Refusal;
@@ -53,7 +54,7 @@ pub async fn confirm_email(
         let (user, _) = app.db.read(|db| proofs::holder(db, Purpose::ConfirmEmail, &token, now))?;
         user.email_confirmed_at.is_none()
     } else {
-        app.db.write(move |db| proofs::confirm_email(db, &token)).await?
+        app.db.write_in(Room::Reserve, move |db| proofs::confirm_email(db, &token)).await?
     };
     let message = if newly { CONFIRMED } else { ALREADY_CONFIRMED };
     Ok(Told::to(reader, message, || pages::email_confirmed(newly)))

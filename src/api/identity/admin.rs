@@ -313,6 +313,6 @@ async fn set_blocked(
     block: bool,
 ) -> Result<Done<Message>, Failure> {
     let change = move |db: &WriteAs| users::set_blocked(db, &db.admin()?, &users::by_id(db, id)?, block);
-    app.write_as(caller, change).await?;
+    app.take_away_as(caller, change).await?;
     Ok(Done(blocked(id, block)))
 }

@@ -126,7 +126,7 @@ fn shut_out_is_revoked(error: Error) -> Error {
 /// Ends the session: its access token and its refresh token.
 #[endpoint(operation_id = "sign_out", tags(TAG_AUTH))]
 pub async fn sign_out(app: App, caller: Caller) -> Result<Done<Message>, Failure> {
-    app.write_as(caller, sessions::end).await?;
+    app.take_away_as(caller, sessions::end).await?;
     Ok(Done(Message::new(LOGGED_OUT)))
 }
 

@@ -167,6 +167,6 @@ pub async fn add_to_own_balance(
 /// The address is free at once. Items, todos and contacts go for good some weeks later; books stay, ownerless.
 #[endpoint(operation_id = "delete_own_user", tags(TAG_USERS))]
 pub async fn delete_own_user(app: App, caller: Caller) -> Result<Done<Message>, Failure> {
-    app.write_as(caller, accounts::delete).await?;
+    app.take_away_as(caller, accounts::delete).await?;
     Ok(Done(Message::new(DELETED)))
 }

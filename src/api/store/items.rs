@@ -179,6 +179,6 @@ pub async fn delete_item(
     input: Valid<Path<ItemPath>>,
 ) -> Result<NoContent, Failure> {
     let Path(path) = input.0;
-    app.write_as(caller, move |db| items::delete(db, path.uuid)).await?;
+    app.take_away_as(caller, move |db| items::delete(db, path.uuid)).await?;
     Ok(NoContent)
 }

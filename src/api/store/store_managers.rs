@@ -105,6 +105,6 @@ pub async fn create_token(
 /// Ends the session of the token.
 #[endpoint(operation_id = "log_out_store_manager", tags(TAG_MANAGERS))]
 pub async fn log_out_store_manager(app: App, caller: Caller) -> Result<Done<Message>, Failure> {
-    app.write_as(caller, sessions::end).await?;
+    app.take_away_as(caller, sessions::end).await?;
     Ok(Done(Message::new(LOGGED_OUT)))
 }

@@ -91,6 +91,6 @@ pub async fn get_own_account(app: App, caller: Caller) -> Result<Done<Account>, 
 /// Ends the session of the token.
 #[endpoint(operation_id = "log_out_account", tags(TAG_AUTH))]
 pub async fn log_out_account(app: App, caller: Caller) -> Result<NoContent, Failure> {
-    app.write_as(caller, sessions::end).await?;
+    app.take_away_as(caller, sessions::end).await?;
     Ok(NoContent)
 }

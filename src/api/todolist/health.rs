@@ -16,7 +16,8 @@ use crate::http::answer::{Done, Unavailable};
     "database": { "status": "connected", "current_time": "2026-11-21T05:06:39.560803Z" },
 })))]
 pub struct DatabaseHealth {
-    /// `healthy`, or `unhealthy` when the database cannot be read.
+    /// `healthy`; `degraded` while the disk is full and new content is refused; `unhealthy` when the database cannot be
+    /// read.
     status: &'static str,
     version: &'static str,
     /// `development` or `production`.
@@ -60,7 +61,11 @@ pub async fn get_database_health(app: App) -> Result<Done<DatabaseHealth>, Unava
         current_time: asked.is_ok().then(|| app.clock.now().utc()),
     };
     let health = DatabaseHealth {
-        status: if asked.is_ok() { "healthy" } else { "unhealthy" },
+        status: match asked {
+            Ok(()) if app.db.is_full() => "degraded",
+            Ok(()) => "healthy",
+            Err(_) => "unhealthy",
+        },
         version: env!("CARGO_PKG_VERSION"),
         environment: app.config.environment.word(),
         timestamp,

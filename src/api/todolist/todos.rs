@@ -195,6 +195,6 @@ pub async fn delete_todo(
     input: Valid<Path<TodoPath>>,
 ) -> Result<NoContent, Failure> {
     let Path(path) = input.0;
-    app.write_as(caller, move |db| todos::delete(db, path.id)).await?;
+    app.take_away_as(caller, move |db| todos::delete(db, path.id)).await?;
     Ok(NoContent)
 }

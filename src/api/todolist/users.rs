@@ -236,8 +236,9 @@ pub async fn update_account(
     let (Path(path), Json(AccountUpdate(update))) = input.0;
     let user = app.db.read(|db| users::by_id(db, path.id))?;
     update.admit(&app, &caller, from, &user).await?;
+    let room = update.patch.room();
     let change = move |db: &WriteAs| users::update(db, &users::by_id(db, path.id)?, &update.patch);
-    let user = app.write_as(caller, change).await?;
+    let user = app.auth.write_as(&app.db, caller, room, change).await?;
     Ok(Done(Account::whole(user)))
 }
 
@@ -251,6 +252,6 @@ pub async fn delete_account(
     input: Valid<Path<AccountPath>>,
 ) -> Result<NoContent, Failure> {
     let Path(path) = input.0;
-    app.write_as(caller, move |db| users::delete(db, &users::by_id(db, path.id)?)).await?;
+    app.take_away_as(caller, move |db| users::delete(db, &users::by_id(db, path.id)?)).await?;
     Ok(NoContent)
 }

@@ -9,7 +9,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::{Admin, Auth, Caller, known, sessions};
-use crate::db::{Db, Write};
+use crate::db::{Db, Room, Write};
 use crate::error::Result;
 
 /// The right to write for a caller whose authority holds in this transaction.
@@ -43,19 +43,20 @@ impl<'w> Deref for WriteAs<'w> {
 }
 
 impl Auth {
-    /// Writes for a caller: [`Db::write`] with the caller's authority as of the transaction.
+    /// Writes for a caller: [`Db::write_in`] this room with the caller's authority as of the transaction.
     ///
     /// # Errors
-    /// Those of [`Db::write`]; `TokenInvalid`, `TokenOfInactive` or `TokenOfUnconfirmed` when the caller lost the
+    /// Those of [`Db::write_in`]; `TokenInvalid`, `TokenOfInactive` or `TokenOfUnconfirmed` when the caller lost the
     /// authority since it was authenticated: then `f` is not run.
     pub async fn write_as<T: Send + 'static>(
         self: &Arc<Self>,
         db: &Db,
         caller: Caller,
+        room: Room,
         f: impl Fn(&WriteAs<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let auth = Arc::clone(self);
-        db.write(move |write| f(&auth.authorize(write, &caller)?)).await
+        db.write_in(room, move |write| f(&auth.authorize(write, &caller)?)).await
     }
 
     /// The right to write for this caller, if the authority holds in this transaction.

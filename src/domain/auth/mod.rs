@@ -31,7 +31,7 @@ use super::users::{Role, UserId};
 use super::{accounts, letters};
 use crate::clock::Clock;
 use crate::config;
-use crate::db::{Change, Db};
+use crate::db::{Change, Db, Room};
 use crate::error::{Error, Refusal, Result};
 
 /// A user who proved who he is with an access token. Only this room makes one.
@@ -246,7 +246,7 @@ impl Auth {
     /// that were given up long ago, retired keys.
     pub async fn purge(&self, db: &Db) -> Result<()> {
         keys::sweep(&self.keys.directory, self.clock.now(), self.keys.keep)?;
-        while db.write(purge_some).await? {}
+        while db.write_in(Room::Reserve, purge_some).await? {}
         Ok(())
     }
 }

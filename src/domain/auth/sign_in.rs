@@ -13,7 +13,7 @@ use super::throttle::{self, Attempt};
 use super::tokens::{self, Claims, Kind};
 use super::{Auth, Caller, claims};
 use crate::config::Lifetimes;
-use crate::db::{Db, Write};
+use crate::db::{Db, Room, Write};
 use crate::domain::users::{self, Login, NewUser, Role, User};
 use crate::domain::{accounts, addresses, letters};
 use crate::error::{Context, Error, Refusal, Result};
@@ -65,7 +65,7 @@ impl Auth {
     ) -> Result<User> {
         let hash = self.hash_for(db, &new, password).await?;
         let confirm = self.must_confirm(&new);
-        self.write_as(db, caller, move |db| {
+        self.write_as(db, caller, Room::Free, move |db| {
             let admin = db.admin()?;
             ask_to_confirm(db, &new, confirm)?;
             users::create_as_admin(db, &admin, &new, role, is_active, &hash)
@@ -102,7 +102,7 @@ impl Auth {
         let rehashed = if outdated { Some(self.hasher.hash(given.password).await?) } else { None };
         let id = self.clock.new_secret_id();
         let session = db
-            .write(move |db| {
+            .write_in(Room::Reserve, move |db| {
                 // The user may have changed while the password was hashed.
                 let user = match users::with_password(db, &Login::Email(user.email.clone()))? {
                     Some((now, hash)) if now.id == user.id && hash == stored => now,
@@ -128,8 +128,11 @@ impl Auth {
         let given = self.verify_refresh(token)?;
         let grace = self.settings.refresh_reuse();
         let require_confirmed = self.settings.require_confirmed_email;
-        let rotation =
-            db.write(move |db| sessions::rotate(db, &given, lifetimes, grace, require_confirmed)).await?;
+        let rotation = db
+            .write_in(Room::Reserve, move |db| {
+                sessions::rotate(db, &given, lifetimes, grace, require_confirmed)
+            })
+            .await?;
         match rotation {
             Rotation::Goes(session) => {
                 tracing::info!(user.uuid = %session.user_uuid, session.id = %session.id, "refresh token rotated");
@@ -176,7 +179,7 @@ impl Auth {
         let id = user.id;
         let hash = self.hasher.hash(new).await?;
         let auth = self.clone();
-        db.write(move |db| {
+        db.write_in(Room::Reserve, move |db| {
             if let Some(caller) = &by {
                 auth.authorize(db, caller)?;
             }
@@ -218,7 +221,7 @@ impl Auth {
         refuse_own_names(&User { email, ..user.clone() }, &new, unfit)?;
         let hash = self.hasher.hash(new).await?;
         let (id, attempt) = (user.id, Attempt::new(user.uuid.as_bytes(), address));
-        db.write(move |db| {
+        db.write_in(Room::Reserve, move |db| {
             match purpose {
                 Purpose::RestoreEmail => addresses::restore(db, &proof, &hash)?,
                 _ => proofs::reset_password(db, &proof, &hash)?,
@@ -272,7 +275,7 @@ impl Auth {
             Verdict::Right { outdated } => Ok(outdated),
             Verdict::Wrong => {
                 tracing::info!(user.id = known.map(|(user, _)| user.id.0), "sign-in failed: wrong password");
-                db.write(move |db| throttle::count_failure(db, &attempt))
+                db.write_in(Room::Reserve, move |db| throttle::count_failure(db, &attempt))
                     .await
                     .context("counting the failure")?;
                 Err(Refusal::WrongCredentials.into())
