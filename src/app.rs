@@ -11,6 +11,7 @@ use crate::domain::auth::{Auth, Caller, WriteAs};
 use crate::domain::emails::Email;
 use crate::domain::limits::{Limiter, Who};
 use crate::domain::pictures::Studio;
+use crate::domain::quota::Quotas;
 use crate::error::Result;
 use crate::http::input::{Bodies, Limits};
 use crate::mail::Mail;
@@ -34,6 +35,8 @@ pub struct State {
     pub mail: Arc<Mail>,
     /// How often who did what.
     pub limiter: Limiter,
+    /// How much content each user may keep.
+    pub quotas: Quotas,
     /// The thread that draws pictures.
     pub studio: Studio,
     /// Room for bodies that are being received.
@@ -62,6 +65,7 @@ impl App {
         let auth = Auth::open(&config.auth, &config.keys(), config.longest_token(), &db, clock.clone())?;
         let mail = Mail::open(&config, db.clone(), clock.clone())?;
         let (limiter, studio) = (Limiter::new(clock.clone()), Studio::new()?);
+        let quotas = Quotas::new(clock.clone(), config.users.quota_mb);
         Ok(Self(Arc::new(State {
             config,
             clock,
@@ -69,6 +73,7 @@ impl App {
             auth,
             mail,
             limiter,
+            quotas,
             studio,
             bodies: Bodies::default(),
             _lock: lock,
@@ -85,6 +90,20 @@ impl App {
         f: impl Fn(&WriteAs<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         self.auth.write_as(&self.db, caller, Room::Free, f).await
+    }
+
+    /// The same for content of at most `bytes`, which counts towards the caller's quota.
+    ///
+    /// # Errors
+    /// Those of [`Auth::write_as`]; `QuotaExceeded`.
+    pub async fn store_as<T: Send + 'static>(
+        &self,
+        caller: Caller,
+        bytes: u64,
+        f: impl Fn(&WriteAs<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.quotas.admit(&self.db, caller.id(), bytes).await?;
+        self.write_as(caller, f).await
     }
 
     /// The same for a write that takes away: that ends a session, takes a right, or deletes. It is done on a full disk, too.

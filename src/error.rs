@@ -143,6 +143,8 @@ pub enum Refusal {
     TimedOut,
     /// A queue is full; the request may be sent again after the wait.
     Busy(Duration),
+    /// The user keeps as much content as one may.
+    QuotaExceeded,
     /// The disk is full.
     StorageFull,
 }

@@ -329,6 +329,7 @@ fn sentence(error: &Error) -> String {
         Refusal::UserDeleted => String::from("the user was deleted"),
         Refusal::UserInactive => String::from("the user is not active"),
         Refusal::Busy(_) => String::from("the database is busy, please try again"),
+        Refusal::QuotaExceeded => String::from("the user's storage is full"),
         Refusal::StorageFull => String::from("the disk is full"),
         // The rest is about requests, tokens and things. All are named, so that a new refusal gets its words here.
         Refusal::NotAuthenticated

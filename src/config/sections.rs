@@ -241,13 +241,15 @@ pub enum Directory {
 pub struct Users {
     /// Who may list users.
     pub directory: Directory,
+    /// The content that a user may keep, in MiB, 0–1,048,576; 0 is no limit.
+    pub quota_mb: u64,
     /// How long a deleted user's row is kept, in days, 0–3,650.
     pub purge_deleted_after_days: u64,
 }
 
 impl Default for Users {
     fn default() -> Self {
-        Self { directory: Directory::default(), purge_deleted_after_days: 30 }
+        Self { directory: Directory::default(), quota_mb: 1024, purge_deleted_after_days: 30 }
     }
 }
 

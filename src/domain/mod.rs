@@ -13,6 +13,7 @@ pub mod letters;
 pub mod limits;
 pub mod pictures;
 mod pool;
+pub mod quota;
 pub mod removal;
 pub mod todos;
 pub mod users;

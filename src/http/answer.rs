@@ -177,6 +177,7 @@ fn default_words(refusal: &Refusal) -> Words {
         Refusal::BodyUnreadable => (StatusCode::BAD_REQUEST, "There was an error parsing the body"),
         Refusal::TimedOut => (StatusCode::REQUEST_TIMEOUT, "Request Timeout"),
         Refusal::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "The server is busy. Please try again."),
+        Refusal::QuotaExceeded => (StatusCode::INSUFFICIENT_STORAGE, "Your storage is full"),
         Refusal::StorageFull => (StatusCode::INSUFFICIENT_STORAGE, "The server's storage is full"),
     };
     (status, Cow::Borrowed(sentence))

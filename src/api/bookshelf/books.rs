@@ -10,6 +10,7 @@ use crate::api::common::{PageQuery, page};
 use crate::app::App;
 use crate::domain::auth::Caller;
 use crate::domain::books::{self, Book, NewBook, Patch, Shelf};
+use crate::domain::quota;
 use crate::http::answer::{Created, Done, Failure, NoContent, Page};
 use crate::http::input::{Fields, Input, Json, Path, Query, Valid};
 use crate::http::rules::{CalendarDate, Rule, UuidText, integer, text};
@@ -169,7 +170,7 @@ pub async fn create_book(
 ) -> Result<Created<BookOut>, Failure> {
     let Json(given) = input.0;
     let uuid = app.clock.new_id();
-    let book = app.write_as(caller, move |db| books::create(db, uuid, &given.0)).await?;
+    let book = app.store_as(caller, quota::BOOK, move |db| books::create(db, uuid, &given.0)).await?;
     Ok(Created(book.into()))
 }
 
@@ -183,7 +184,7 @@ pub async fn update_book(
     input: Valid<(Path<BookPath>, Json<BookUpdate>)>,
 ) -> Result<Done<BookOut>, Failure> {
     let (Path(path), Json(update)) = input.0;
-    let book = app.write_as(caller, move |db| books::update(db, path.uuid, &update.0)).await?;
+    let book = app.store_as(caller, quota::BOOK, move |db| books::update(db, path.uuid, &update.0)).await?;
     Ok(Done(book.into()))
 }
 

@@ -130,7 +130,10 @@ fn refusals(operation: &str) -> Vec<Refusal> {
             vec![Refusal::AdminRequired, no_user, Refusal::LastAdmin]
         }
         "get_book" => vec![Refusal::BookNotFound(user)],
-        "update_book" => vec![Refusal::BookNotFound(user), Refusal::NotYourBook(Act::Update)],
+        "create_book" => vec![Refusal::QuotaExceeded],
+        "update_book" => {
+            vec![Refusal::BookNotFound(user), Refusal::NotYourBook(Act::Update), Refusal::QuotaExceeded]
+        }
         "delete_book" => vec![Refusal::BookNotFound(user), Refusal::NotYourBook(Act::Delete)],
         _ => Vec::new(),
     }

@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::domain::avatars;
 use crate::domain::contacts::{self, Contact, ContactId, NewContact};
 use crate::domain::pictures::{Picture, UPLOAD_BYTES_MAX};
+use crate::domain::quota;
 use crate::error::Refusal;
 use crate::http::answer::{Created, Done, Failure, Page};
 use crate::http::extract::Confirmed;
@@ -209,7 +210,9 @@ pub async fn create_contact(
     input: Valid<Json<ContactWrite>>,
 ) -> Result<Created<ContactOut>, Failure> {
     let Json(given) = input.0;
-    let contact = app.write_as(caller.0, move |db| contacts::create(db, &given.new, &given.avatar)).await?;
+    let contact = app
+        .store_as(caller.0, quota::CONTACT, move |db| contacts::create(db, &given.new, &given.avatar))
+        .await?;
     Ok(Created(ContactOut::new(contact, &app)))
 }
 
@@ -254,7 +257,8 @@ pub async fn update_contact(
     input: Valid<(Path<ContactPath>, Json<ContactWrite>)>,
 ) -> Result<Done<ContactOut>, Failure> {
     let (Path(path), Json(given)) = input.0;
-    let contact = app.write_as(caller.0, move |db| contacts::update(db, path.id, &given.new)).await?;
+    let contact =
+        app.store_as(caller.0, quota::CONTACT, move |db| contacts::update(db, path.id, &given.new)).await?;
     Ok(Done(ContactOut::new(contact, &app)))
 }
 
@@ -287,7 +291,9 @@ pub async fn update_avatar(
     app.db.read(|db| contacts::by_id(db, &caller.0, id))?;
     let picture = app.studio.make(file).await?;
     let name = avatars::new_name(&app.clock);
-    let contact = app.write_as(caller.0, move |db| contacts::set_picture(db, id, &name, &picture)).await?;
+    let contact = app
+        .store_as(caller.0, quota::PICTURE, move |db| contacts::set_picture(db, id, &name, &picture))
+        .await?;
     Ok(Done(ContactOut::new(contact, &app)))
 }
 

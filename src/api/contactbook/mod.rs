@@ -190,13 +190,23 @@ fn refusals(operation: &str) -> Vec<Refusal> {
         "show_reset" | "reset_password" | "show_restore" | "restore_email" => vec![Refusal::ProofInvalid],
         "confirm_email" => vec![Refusal::ProofInvalid, Refusal::ProofMalformed, Refusal::StorageFull],
         "list_contacts" | "list_birthdays" => vec![Refusal::TokenOfUnconfirmed],
-        "create_contact" => vec![Refusal::TokenOfUnconfirmed, Refusal::ContactExists],
+        "create_contact" => vec![Refusal::TokenOfUnconfirmed, Refusal::ContactExists, Refusal::QuotaExceeded],
         "update_contact" => {
-            vec![Refusal::TokenOfUnconfirmed, Refusal::ContactNotFound, Refusal::ContactExists]
+            vec![
+                Refusal::TokenOfUnconfirmed,
+                Refusal::ContactNotFound,
+                Refusal::ContactExists,
+                Refusal::QuotaExceeded,
+            ]
         }
         "find_contact" | "delete_contact" => vec![Refusal::TokenOfUnconfirmed, Refusal::ContactNotFound],
         "update_avatar" => {
-            vec![Refusal::TokenOfUnconfirmed, Refusal::ContactNotFound, Refusal::UnsupportedImage]
+            vec![
+                Refusal::TokenOfUnconfirmed,
+                Refusal::ContactNotFound,
+                Refusal::UnsupportedImage,
+                Refusal::QuotaExceeded,
+            ]
         }
         "get_avatar" => vec![Refusal::AvatarNotFound],
         _ => Vec::new(),

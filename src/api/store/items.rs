@@ -12,6 +12,7 @@ use crate::api::common::{PageQuery, page};
 use crate::app::App;
 use crate::domain::auth::Caller;
 use crate::domain::items::{self, Category, Item, NewItem, Patch};
+use crate::domain::quota;
 use crate::http::answer::{Created, Done, Failure, NoContent, Page};
 use crate::http::input::{Fields, Input, Json, Path, Query, Valid};
 use crate::http::rules::{Flag, Rule, UuidText, number, one_of, text};
@@ -151,7 +152,7 @@ pub async fn create_item(
 ) -> Result<Created<ItemOut>, Failure> {
     let Json(given) = input.0;
     let uuid = app.clock.new_id();
-    let item = app.write_as(caller, move |db| items::create(db, uuid, &given.0)).await?;
+    let item = app.store_as(caller, quota::ITEM, move |db| items::create(db, uuid, &given.0)).await?;
     Ok(Created(item.into()))
 }
 
@@ -165,7 +166,7 @@ pub async fn update_item(
     input: Valid<(Path<ItemPath>, Json<ItemUpdate>)>,
 ) -> Result<Done<ItemOut>, Failure> {
     let (Path(path), Json(update)) = input.0;
-    let item = app.write_as(caller, move |db| items::update(db, path.uuid, &update.0)).await?;
+    let item = app.store_as(caller, quota::ITEM, move |db| items::update(db, path.uuid, &update.0)).await?;
     Ok(Done(item.into()))
 }
 

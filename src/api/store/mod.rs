@@ -64,9 +64,12 @@ fn refusals(operation: &str) -> Vec<Refusal> {
         // The one GET that writes.
         "log_out_store_manager" => vec![Refusal::StorageFull],
         "get_item" => vec![Refusal::ItemNotFound(Act::Read, item)],
-        "update_item" => {
-            vec![Refusal::ItemNotFound(Act::Update, item), Refusal::NotYourItem(Act::Update)]
-        }
+        "create_item" => vec![Refusal::QuotaExceeded],
+        "update_item" => vec![
+            Refusal::ItemNotFound(Act::Update, item),
+            Refusal::NotYourItem(Act::Update),
+            Refusal::QuotaExceeded,
+        ],
         "delete_item" => {
             vec![Refusal::ItemNotFound(Act::Delete, item), Refusal::NotYourItem(Act::Delete)]
         }

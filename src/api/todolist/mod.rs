@@ -200,7 +200,8 @@ fn refusals(operation: &str) -> Vec<Refusal> {
         .concat(),
         "delete_account" => vec![no_user, Refusal::NotYourself(Act::Delete), Refusal::LastAdmin],
         "get_todo" => vec![no_todo, Refusal::NotYourTodo(Act::Read)],
-        "update_todo" => vec![no_todo, Refusal::NotYourTodo(Act::Update)],
+        "create_todo" => vec![Refusal::QuotaExceeded],
+        "update_todo" => vec![no_todo, Refusal::NotYourTodo(Act::Update), Refusal::QuotaExceeded],
         "delete_todo" => vec![no_todo, Refusal::NotYourTodo(Act::Delete)],
         _ => Vec::new(),
     };

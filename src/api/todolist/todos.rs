@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{NumberedPage, TAG_TODOS};
 use crate::app::App;
 use crate::domain::auth::Caller;
+use crate::domain::quota;
 use crate::domain::todos::{self, NewTodo, Patch, Priority, Todo};
 use crate::http::answer::{Created, Done, Failure, NoContent};
 use crate::http::input::{Fields, Input, Json, Path, Query, Valid};
@@ -169,7 +170,7 @@ pub async fn create_todo(
     input: Valid<Json<TodoCreate>>,
 ) -> Result<Created<TodoOut>, Failure> {
     let Json(given) = input.0;
-    let todo = app.write_as(caller, move |db| todos::create(db, &given.0)).await?;
+    let todo = app.store_as(caller, quota::TODO, move |db| todos::create(db, &given.0)).await?;
     Ok(Created(todo.into()))
 }
 
@@ -183,7 +184,7 @@ pub async fn update_todo(
     input: Valid<(Path<TodoPath>, Json<TodoUpdate>)>,
 ) -> Result<Done<TodoOut>, Failure> {
     let (Path(path), Json(update)) = input.0;
-    let todo = app.write_as(caller, move |db| todos::update(db, path.id, &update.0)).await?;
+    let todo = app.store_as(caller, quota::TODO, move |db| todos::update(db, path.id, &update.0)).await?;
     Ok(Done(todo.into()))
 }
 

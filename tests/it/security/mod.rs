@@ -11,6 +11,7 @@ mod pictures;
 mod privacy;
 mod process;
 mod proofs;
+mod quota;
 mod races;
 mod refresh;
 mod removal;
