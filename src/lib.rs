@@ -12,4 +12,5 @@ mod html;
 pub mod http;
 pub mod mail;
 pub mod network;
+pub mod scope;
 pub mod telemetry;

@@ -337,6 +337,35 @@ pub enum LogFormat {
     Json,
 }
 
+/// What of clients' addresses is in the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogAddresses {
+    /// All of it.
+    #[default]
+    Full,
+    /// The first 24 bits of an IPv4 address, the first 48 of an IPv6 one; the rest is zero.
+    Network,
+    /// Nothing.
+    Off,
+}
+
+impl LogAddresses {
+    /// What of this address is in the log.
+    pub fn shown(self, address: IpAddr) -> Option<IpAddr> {
+        match (self, address) {
+            (Self::Full, address) => Some(address),
+            (Self::Network, IpAddr::V4(address)) => {
+                Some(IpAddr::from((address.to_bits() & 0xffff_ff00).to_be_bytes()))
+            }
+            (Self::Network, IpAddr::V6(address)) => {
+                Some(IpAddr::from((address.to_bits() >> 80 << 80).to_be_bytes()))
+            }
+            (Self::Off, _) => None,
+        }
+    }
+}
+
 /// The log, which goes to stderr.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -347,11 +376,18 @@ pub struct Log {
     pub level: String,
     /// Whether each request leaves a line, at the level `info`.
     pub access: bool,
+    /// What of clients' addresses is in it.
+    pub addresses: LogAddresses,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::default(), level: String::from("info"), access: true }
+        Self {
+            format: LogFormat::default(),
+            level: String::from("info"),
+            access: true,
+            addresses: LogAddresses::default(),
+        }
     }
 }
 

@@ -145,6 +145,7 @@ pub(super) const SETTINGS: &[(&str, Allowed)] = &[
         ),
     ),
     ("log.access", Switch),
+    ("log.addresses", Choice(&["full", "network", "off"])),
 ];
 
 /// What a key may be, when there is such a key.

@@ -27,6 +27,7 @@ pub use rights::{Read, Write};
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::scope;
 use readers::Readers;
 use writer::Writer;
 
@@ -142,7 +143,7 @@ impl Db {
 
     /// Writes, on the writer thread. It answers after the commit that holds the job is on the disk; the job is
     /// done, too, when nobody waits for it any more. It may be undone and done again, when another that shares its
-    /// transaction fails: what it does besides writing, such as a line in the log, is not undone.
+    /// transaction fails: what it does besides writing belongs into [`Write::after_commit`].
     ///
     /// # Errors
     /// What the closure returns: then nothing of it stays. A fault when it panics or the commit fails,
@@ -165,6 +166,8 @@ impl Db {
         f: impl Fn(&Write<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (sender, answer) = oneshot::channel();
+        let scope = scope::current();
+        let f = move |db: &Write<'_>| scope::within(scope.as_ref(), || f(db));
         self.0.writer.offer(room, f, move |outcome| sender.send(outcome).err())?;
         answer.await.unwrap_or_else(|_| Err(writer::ended()))
     }

@@ -8,6 +8,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, ffi}
 
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
+use crate::scope::{self, Scope};
 
 /// The right to read one snapshot. Only this room makes it.
 pub struct Read<'c> {
@@ -65,12 +66,21 @@ pub struct Write<'c> {
     read: Read<'c>,
     /// The moment of this job.
     pub now: Timestamp,
-    announced: &'c RefCell<Vec<i64>>,
+    effects: &'c RefCell<Effects>,
+}
+
+/// What the jobs of a transaction want done once it is committed.
+#[derive(Default)]
+pub(super) struct Effects {
+    /// Keys to tell the listener of changes.
+    pub announced: Vec<i64>,
+    /// What else is done then, such as a line in the log, each for its request.
+    pub after: Vec<(Option<Scope>, Box<dyn FnOnce() + Send>)>,
 }
 
 impl<'c> Write<'c> {
-    pub(super) fn new(conn: &'c Connection, now: Timestamp, announced: &'c RefCell<Vec<i64>>) -> Self {
-        Self { read: Read::new(conn), now, announced }
+    pub(super) fn new(conn: &'c Connection, now: Timestamp, effects: &'c RefCell<Effects>) -> Self {
+        Self { read: Read::new(conn), now, effects }
     }
 
     /// Prepares any statement, or takes it from the connection's cache. Jobs neither begin nor end transactions, and leave the
@@ -120,12 +130,18 @@ impl<'c> Write<'c> {
 
     /// Tells the listener of changes about `key` once this job is committed; never, when it is not.
     pub fn announce(&self, key: i64) {
-        self.announced.borrow_mut().push(key);
+        self.effects.borrow_mut().announced.push(key);
+    }
+
+    /// Does something quick once this job is committed; never, when it is not. A line in the log that tells what
+    /// happened belongs there.
+    pub fn after_commit(&self, f: impl FnOnce() + Send + 'static) {
+        self.effects.borrow_mut().after.push((scope::current(), Box::new(f)));
     }
 
     /// Whether this job, or one before it in the same transaction, announced `key`.
     pub fn is_announced(&self, key: i64) -> bool {
-        self.announced.borrow().contains(&key)
+        self.effects.borrow().announced.contains(&key)
     }
 }
 

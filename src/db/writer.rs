@@ -12,9 +12,11 @@ use rusqlite::Connection;
 
 use super::constraint::BUSY;
 use super::reserve::Reserve;
+use super::rights::Effects;
 use super::{Change, Options, Room, Write, caught, open};
 use crate::clock::Clock;
 use crate::error::{Context, Error, Refusal, Result};
+use crate::scope;
 
 /// How long, with nothing to write, until the writer looks whether another process committed.
 const LOOK_ABROAD: Duration = Duration::from_millis(100);
@@ -49,7 +51,7 @@ impl Writer {
             must_cut_log: Arc::clone(&must_cut_log),
             reserve,
             seen,
-            announced: RefCell::default(),
+            effects: RefCell::default(),
         };
         let thread = thread::Builder::new()
             .name(String::from("db-writer"))
@@ -197,8 +199,8 @@ struct Desk {
     reserve: Reserve,
     /// The `data_version` that was seen last; only commits of others move it.
     seen: i64,
-    /// Keys that jobs of the running group announced.
-    announced: RefCell<Vec<i64>>,
+    /// What jobs of the running group want done after its commit.
+    effects: RefCell<Effects>,
 }
 
 impl Desk {
@@ -228,13 +230,19 @@ impl Desk {
         if matches!(outcome, Err(Error::Refusal(Refusal::StorageFull))) && !self.reserve.in_use() {
             self.undo();
             self.reserve.give_up(&self.conn);
-            self.announced.get_mut().clear();
+            *self.effects.get_mut() = Effects::default();
             outcome = self.run_again(&mut jobs);
         }
-        let announced = std::mem::take(self.announced.get_mut());
+        let Effects { announced, after } = std::mem::take(self.effects.get_mut());
         match &outcome {
-            Ok(()) if announced.is_empty() => {}
-            Ok(()) => self.tell(Change::Keys(&announced)),
+            Ok(()) => {
+                if !announced.is_empty() {
+                    self.tell(Change::Keys(&announced));
+                }
+                for (scope, f) in after {
+                    scope::within(scope.as_ref(), f);
+                }
+            }
             Err(error) => {
                 tracing::error!(%error, jobs = jobs.len(), "a commit failed, and every write in it");
                 self.undo();
@@ -284,7 +292,7 @@ impl Desk {
 
     /// Undoes all jobs of the transaction and does each again in a savepoint of its own.
     fn start_over(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<()> {
-        self.announced.get_mut().clear();
+        *self.effects.get_mut() = Effects::default();
         self.step("rollback")?;
         self.begin().context("beginning a transaction again")?;
         jobs.iter_mut().try_for_each(|job| self.run_apart(&mut **job))
@@ -302,10 +310,13 @@ impl Desk {
             job.refuse(Refusal::StorageFull);
             return Ok(true);
         }
-        let kept = self.announced.borrow().len();
+        let kept = {
+            let effects = self.effects.borrow();
+            (effects.announced.len(), effects.after.len())
+        };
         // Counts what statements changed that were not undone, with what triggers and foreign keys did.
         let changes = self.conn.total_changes();
-        let failure = job.run(&Write::new(&self.conn, self.clock.now(), &self.announced));
+        let failure = job.run(&Write::new(&self.conn, self.clock.now(), &self.effects));
         if self.conn.is_autocommit() {
             let lost = || Error::fault("a job ended the transaction that it shares with others");
             return Err(failure.unwrap_or_else(lost));
@@ -316,7 +327,9 @@ impl Desk {
             Some(full @ Error::Refusal(Refusal::StorageFull)) if !self.reserve.in_use() => return Err(full),
             Some(_) => {}
         }
-        self.announced.borrow_mut().truncate(kept);
+        let mut effects = self.effects.borrow_mut();
+        effects.announced.truncate(kept.0);
+        effects.after.truncate(kept.1);
         Ok(self.conn.total_changes() == changes)
     }
 

@@ -7,6 +7,7 @@ use rusqlite::{ToSql, named_params};
 use super::auth::{Caller, WriteAs};
 use super::removal;
 use super::users::{self, Role, User, UserId};
+use crate::audit;
 use crate::clock::Timestamp;
 use crate::db::{Read, Write};
 use crate::error::{Refusal, Result};
@@ -51,7 +52,7 @@ pub fn delete(db: &WriteAs) -> Result<()> {
     }
     let user = users::own(db, caller)?;
     removal::mark_softly(db, &user)?;
-    tracing::info!(user.id = user.id.0, "user deleted softly");
+    db.after_commit(move || audit!(info, user.id = user.id.0, "user deleted softly"));
     Ok(())
 }
 

@@ -14,6 +14,7 @@ use super::auth::proofs::{self, Purpose};
 use super::emails::Email;
 use super::letters;
 use super::users::{self, User, UserId};
+use crate::audit;
 use crate::clock::Timestamp;
 use crate::db::{Read, Write};
 use crate::error::{Error, Refusal, Result};
@@ -109,6 +110,8 @@ pub fn changed(db: &Write, before: &User, new: &Email) -> Result<()> {
         }
     }
     letters::post_notice(db, Purpose::RestoreEmail, before.id, &before.email)?;
+    let id = before.id.0;
+    db.after_commit(move || audit!(info, user.id = id, "e-mail address changed"));
     letters::post(db, Purpose::ConfirmEmail, new)
 }
 

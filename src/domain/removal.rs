@@ -11,6 +11,7 @@ use rusqlite::named_params;
 use super::auth::sessions;
 use super::users::{User, UserId};
 use super::{addresses, letters};
+use crate::audit;
 use crate::db::{Read, Write};
 use crate::error::Result;
 
@@ -111,7 +112,7 @@ pub fn purge(db: &Write, keep: Duration) -> Result<Purged> {
     }
     let sql = "delete from users where id = :user returning email";
     let email = db.returning(sql, named_params! { ":user": user }, |row| row.get(0))?;
-    tracing::info!(user.id = user.0, "deleted user purged");
+    db.after_commit(move || audit!(info, user.id = user.0, "deleted user purged"));
     Ok(Purged { more: true, email: Some(email) })
 }
 

@@ -10,6 +10,7 @@ use super::auth::proofs::{self, Purpose};
 use super::auth::{Admin, Caller, WriteAs, sessions};
 use super::emails::Email;
 use super::{addresses, letters, meaning, removal};
+use crate::audit;
 use crate::clock::Timestamp;
 use crate::db::{Read, Room, Write};
 use crate::error::{Act, Error, Refusal, Result, UserKey};
@@ -478,7 +479,8 @@ fn change(db: &Write, user: &User, patch: &Patch) -> Result<User> {
     }
     sessions::forget(db, user.uuid);
     if ends_tokens {
-        tracing::info!(user.id = user.id.0, role = role.word(), is_active, "role or state changed");
+        let (id, role) = (user.id.0, role.word());
+        db.after_commit(move || audit!(info, user.id = id, role, is_active, "role or state changed"));
     }
     Ok(changed)
 }
@@ -498,7 +500,8 @@ pub fn delete_as_admin(db: &Write, _: &Admin, user: &User) -> Result<()> {
 fn remove(db: &Write, user: &User) -> Result<()> {
     refuse_last_admin(db, user)?;
     removal::mark(db, user)?;
-    tracing::info!(user.id = user.id.0, "user deleted");
+    let id = user.id.0;
+    db.after_commit(move || audit!(info, user.id = id, "user deleted"));
     Ok(())
 }
 
@@ -522,7 +525,8 @@ pub fn set_blocked(db: &Write, admin: &Admin, user: &User, blocked: bool) -> Res
     let params = named_params! { ":blocked": blocked, ":now": db.now, ":id": user.id };
     let changed = db.returning(sql, params, User::from_row)?;
     sessions::forget(db, user.uuid);
-    tracing::info!(user.id = user.id.0, blocked, "block changed");
+    let (id, done) = (user.id.0, if blocked { "user blocked" } else { "user unblocked" });
+    db.after_commit(move || audit!(info, user.id = id, "{done}"));
     Ok(changed)
 }
 

@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::config::Directory;
 use crate::domain::auth::Caller;
 use crate::error::{Error, Refusal, Result};
+use crate::scope;
 
 /// What the house knows of the request at hand. The outermost hoop puts it into the depot.
 #[derive(Debug)]
@@ -194,6 +195,7 @@ fn authenticate(request: &Request, depot: &mut Depot) -> Result<Caller> {
     let token = bearer(request).ok_or(Refusal::NotAuthenticated)?;
     let app = app_of(depot)?;
     let caller = app.auth.authenticate(&app.db, token)?;
+    scope::set_actor(caller.id().0);
     if let Ok(seen) = depot.get_typed_mut::<Seen>() {
         seen.user_id = Some(caller.id().0);
     }

@@ -12,11 +12,13 @@ use salvo::http::{HeaderMap, Method, ResBody, StatusCode};
 use salvo::{Depot, FlowCtrl, Handler, Request, Response, Writer, async_trait};
 
 use super::answer::{Failure, Voice};
-use super::extract::Seen;
+use super::extract::{Seen, client_address};
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::config::LogAddresses;
 use crate::error::{Error, Refusal};
+use crate::scope::Scope;
 
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 static X_PROCESS_TIME: HeaderName = HeaderName::from_static("x-process-time");
@@ -30,6 +32,7 @@ pub struct Edge {
     voices: &'static [Voice],
     timeout: Duration,
     log_access: bool,
+    log_addresses: LogAddresses,
 }
 
 impl Edge {
@@ -37,7 +40,8 @@ impl Edge {
     pub fn new(app: App, voices: &'static [Voice]) -> Self {
         let timeout = Duration::from_secs(app.config.server.request_timeout_seconds);
         let log_access = app.config.log.access;
-        Self { app, voices, timeout, log_access }
+        let log_addresses = app.config.log.addresses;
+        Self { app, voices, timeout, log_access, log_addresses }
     }
 
     /// Runs the rest, whatever becomes of it.
@@ -77,9 +81,14 @@ impl Handler for Edge {
         let begun = Instant::now();
         let request_id = request_id(request.headers(), &self.app);
         depot.insert_typed(Seen::new(self.app.clone(), self.voices, request_id.clone()));
-        if let Err(failure) = self.run(request, depot, response, ctrl).await {
-            failure.write(request, depot, response).await;
-        }
+        let address = self.log_addresses.shown(client_address(request, &self.app));
+        let scope = Scope::new(request_id.to_str().unwrap_or_default().to_owned(), address);
+        let answer = async {
+            if let Err(failure) = self.run(request, depot, response, ctrl).await {
+                failure.write(request, depot, response).await;
+            }
+        };
+        scope.run(answer).await;
         if request.method() == Method::HEAD {
             put_length(response);
         }
@@ -97,6 +106,7 @@ impl Handler for Edge {
                 ms,
                 request.id = seen.map(Seen::request_id),
                 user.id = seen.and_then(Seen::user_id),
+                client.address = address.map(tracing::field::display),
             );
         }
     }

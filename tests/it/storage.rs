@@ -1,5 +1,7 @@
 //! Storage: one writer that groups, readers that see one snapshot, and the lock of the data directory.
 
+mod full;
+
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
@@ -50,15 +52,6 @@ fn store_with(change: impl FnOnce(&mut Options)) -> Store {
     change(&mut options);
     let db = Db::open(&options, clock.clone()).unwrap();
     Store { dir, db, clock }
-}
-
-/// A store with room for 40 pages more than the schema takes.
-fn small_disk() -> Store {
-    store_with(|options| {
-        let dir = options.path.parent().unwrap();
-        let pages: u32 = other_process(dir).query_row("pragma page_count", [], |row| row.get(0)).unwrap();
-        options.max_pages = Some(pages + 40);
-    })
 }
 
 /// A connection with nobody's pragmas, as another program would open it.
@@ -224,6 +217,30 @@ async fn a_job_that_fails_before_it_changed_anything_makes_no_other_be_done_agai
 }
 
 #[tokio::test]
+async fn what_is_done_after_the_commit_is_done_once_and_only_for_what_was_kept() {
+    let store = store();
+    let (release, held) = store.hold_writer();
+    let done = Arc::new(Mutex::new(Vec::new()));
+    let job = |id: i64, fails: bool| {
+        let done = done.clone();
+        store.queue(move |db| {
+            let done = done.clone();
+            db.after_commit(move || done.lock().unwrap().push(id));
+            note(db, id)?;
+            if fails { Err(Refusal::NotAuthenticated.into()) } else { Ok(id) }
+        })
+    };
+    // The one that fails has all be done again.
+    let answers = [job(1, false), job(2, true), job(3, false)];
+    drop(release);
+    held.join().unwrap().unwrap();
+    for (answer, kept) in answers.into_iter().zip([true, false, true]) {
+        assert_eq!(answer.await.is_ok(), kept);
+    }
+    assert_eq!(*done.lock().unwrap(), [1, 3]);
+}
+
+#[tokio::test]
 async fn a_panic_ends_its_job_and_not_the_writer() {
     let store = store();
     let (release, held) = store.hold_writer();
@@ -269,61 +286,6 @@ async fn a_commit_that_fails_fails_every_job_in_it_and_keeps_nothing() {
     assert_eq!(store.db.write(|db| note(db, 3)).await.unwrap(), 3);
     assert_eq!(store.ids(), [3]);
     assert_eq!(*heard.lock().unwrap(), [Some(vec![3])]);
-}
-
-#[tokio::test]
-async fn a_full_disk_refuses_writes_until_there_is_room_and_never_reads() {
-    let store = small_disk();
-    let fill = |db: &Write<'_>| {
-        let id =
-            db.returning("insert into notes (text) values (hex(randomblob(3000))) returning id", [], |row| {
-                row.get::<_, i64>(0)
-            });
-        Ok(id?)
-    };
-    let mut filled = 0;
-    let refusal = loop {
-        match store.db.write(fill).await {
-            Ok(_) => filled += 1,
-            full => break refused(full),
-        }
-        assert!(filled < 80, "the limit is not kept");
-    };
-    assert_eq!(refusal, Refusal::StorageFull);
-    assert_eq!(store.ids().len(), filled);
-
-    // What may not use the reserve is refused whatever it does, until something that may has made room.
-    let halve = |db: &Write<'_>| Ok(db.execute("delete from notes where id % 2 = 0", [])?);
-    assert!(store.db.is_full());
-    assert_eq!(refused(store.db.write(halve).await), Refusal::StorageFull);
-    store.db.write_in(Room::Reserve, halve).await.unwrap();
-    store.db.write(fill).await.unwrap();
-    assert!(!store.db.is_full());
-    assert_eq!(store.ids().len(), filled.div_ceil(2) + 1);
-}
-
-#[tokio::test]
-async fn a_full_disk_in_one_job_leaves_no_half_of_its_group() {
-    let store = small_disk();
-    let too_much = "insert into notes (text) values (hex(randomblob(300000)))";
-    let (release, held) = store.hold_writer();
-    let honest = store.queue(move |db| Ok(db.execute(too_much, [])?));
-    let next = store.queue(|db| note(db, 1));
-    let ignorant = store.queue(move |db| {
-        assert!(db.execute(too_much, []).is_err());
-        note(db, 2)
-    });
-    drop(release);
-    // SQLite has ended the whole transaction. It is done again with what may use the reserve, as the first job may.
-    assert_eq!(held.join().unwrap().unwrap(), 0);
-    assert_eq!(refused(honest.await), Refusal::StorageFull);
-    // What a job does after an error that it passes over is not a commit of its own.
-    assert!(fault(next.await).contains("rolled back by an earlier error"));
-    assert!(fault(ignorant.await).contains("rolled back by an earlier error"));
-    assert_eq!(store.ids(), [0]);
-    // There is room for what is smaller.
-    store.db.write(|db| note(db, 3)).await.unwrap();
-    assert_eq!(store.ids(), [0, 3]);
 }
 
 #[tokio::test]

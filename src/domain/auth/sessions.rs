@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::tokens::Claims;
 use super::{Caller, WriteAs, known};
+use crate::audit;
 use crate::clock::Timestamp;
 use crate::config::Lifetimes;
 use crate::db::{Read, Write};
@@ -29,6 +30,8 @@ pub struct Session {
     /// The session.
     pub id: Uuid,
     /// Whose it is.
+    pub user_id: UserId,
+    /// Whose it is, by the public id.
     pub user_uuid: Uuid,
     /// The user's epoch.
     pub epoch: i64,
@@ -63,7 +66,14 @@ pub fn open(db: &Write, user: &User, id: Uuid, lifetimes: Lifetimes) -> Result<S
             ":id": id, ":user": user.id, ":now": db.now, ":expires": expires, ":keeps": lifetimes.keeps_refresh,
         },
     )?;
-    Ok(Session { id, user_uuid: user.uuid, epoch: user.epoch, refresh_seq: 0, refreshed_at: db.now })
+    Ok(Session {
+        id,
+        user_id: user.id,
+        user_uuid: user.uuid,
+        epoch: user.epoch,
+        refresh_seq: 0,
+        refreshed_at: db.now,
+    })
 }
 
 /// The user of this session and epoch as a caller, as things stand now.
@@ -141,8 +151,14 @@ pub fn rotate(
     let Some((seq, refreshed_at, keeps, _)) = living.filter(|_| user.epoch == claims.epoch) else {
         return Err(Refusal::RefreshRevoked.into());
     };
-    let session =
-        Session { id: claims.sid, user_uuid: user.uuid, epoch: user.epoch, refresh_seq: seq, refreshed_at };
+    let session = Session {
+        id: claims.sid,
+        user_id: user.id,
+        user_uuid: user.uuid,
+        epoch: user.epoch,
+        refresh_seq: seq,
+        refreshed_at,
+    };
     if claims.jti == session.refresh_jti() {
         let next = if keeps && lifetimes.keeps_refresh { seq } else { seq + 1 };
         // Where nothing is spent, the grace of the token before that one does not begin anew.
@@ -163,7 +179,10 @@ pub fn rotate(
     }
     end_session(db, claims.sid)?;
     forget(db, user.uuid);
-    tracing::warn!(user.id = user.id.0, session.id = %claims.sid, "a spent refresh token came back: session ended");
+    let (user, session) = (user.id.0, claims.sid);
+    db.after_commit(move || {
+        audit!(warn, user.id = user, session.id = %session, "a spent refresh token came back: session ended");
+    });
     Ok(Rotation::Reused)
 }
 
@@ -172,7 +191,8 @@ pub fn end(db: &WriteAs) -> Result<()> {
     let caller = db.caller();
     end_session(db, caller.session)?;
     forget(db, caller.uuid);
-    tracing::info!(user.id = caller.id.0, session.id = %caller.session, "signed out");
+    let (user, session) = (caller.id.0, caller.session);
+    db.after_commit(move || audit!(info, user.id = user, session.id = %session, "signed out"));
     Ok(())
 }
 
@@ -194,7 +214,7 @@ pub fn end_all(db: &Write, user: UserId) -> Result<()> {
     let sql = "update sessions set ended_at = :now where user_id = :user and ended_at is null";
     db.execute(sql, named_params! { ":now": db.now, ":user": user })?;
     forget(db, uuid);
-    tracing::info!(user.id = user.0, "every session ended");
+    db.after_commit(move || audit!(info, user.id = user.0, "every session ended"));
     Ok(())
 }
 

@@ -12,6 +12,7 @@ use super::sessions::{self, Rotation, Session};
 use super::throttle::{self, Attempt};
 use super::tokens::{self, Claims, Kind};
 use super::{Auth, Caller, claims};
+use crate::audit;
 use crate::config::Lifetimes;
 use crate::db::{Db, Room, Write};
 use crate::domain::users::{self, Login, NewUser, Role, User};
@@ -96,7 +97,7 @@ impl Auth {
         let Some((user, stored)) = known else { return Err(Refusal::WrongCredentials.into()) };
         let require_confirmed = self.settings.require_confirmed_email;
         if let Some(refusal) = user.shut_out(require_confirmed) {
-            tracing::info!(user.id = user.id.0, "sign-in refused: {refusal:?}");
+            audit!(info, user.id = user.id.0, "sign-in refused: {refusal:?}");
             return Err(refusal.into());
         }
         let rehashed = if outdated { Some(self.hasher.hash(given.password).await?) } else { None };
@@ -119,7 +120,7 @@ impl Auth {
                 sessions::open(db, &user, id, lifetimes)
             })
             .await?;
-        tracing::info!(user.uuid = %session.user_uuid, session.id = %session.id, "signed in");
+        audit!(info, user.id = session.user_id.0, session.id = %session.id, "signed in");
         self.tokens(&session, lifetimes)
     }
 
@@ -135,7 +136,7 @@ impl Auth {
             .await?;
         match rotation {
             Rotation::Goes(session) => {
-                tracing::info!(user.uuid = %session.user_uuid, session.id = %session.id, "refresh token rotated");
+                audit!(info, user.id = session.user_id.0, session.id = %session.id, "refresh token rotated");
                 self.tokens(&session, lifetimes)
             }
             Rotation::Reused => Err(Refusal::RefreshRevoked.into()),
@@ -195,7 +196,7 @@ impl Auth {
             users::set_password(db, id, &hash)
         })
         .await?;
-        tracing::info!(user.id = id.0, "password changed");
+        audit!(info, user.id = id.0, "password changed");
         Ok(())
     }
 
@@ -230,8 +231,8 @@ impl Auth {
         })
         .await?;
         match purpose {
-            Purpose::RestoreEmail => tracing::info!(user.id = id.0, "address put back and password reset"),
-            _ => tracing::info!(user.id = id.0, "password reset"),
+            Purpose::RestoreEmail => audit!(info, user.id = id.0, "address put back and password reset"),
+            _ => audit!(info, user.id = id.0, "password reset"),
         }
         Ok(())
     }
@@ -268,13 +269,13 @@ impl Auth {
         };
         // Once before the queue, so that a refusal is cheap, and once at its turn, so that a burst slips not by.
         in_time().inspect_err(|_| {
-            tracing::info!(user.id = known.map(|(user, _)| user.id.0), "sign-in refused: too soon");
+            audit!(info, user.id = known.map(|(user, _)| user.id.0), "sign-in refused: too soon");
         })?;
         let stored = known.map(|(_, hash)| hash.clone());
         match self.hasher.verify(password, stored, in_time).await? {
             Verdict::Right { outdated } => Ok(outdated),
             Verdict::Wrong => {
-                tracing::info!(user.id = known.map(|(user, _)| user.id.0), "sign-in failed: wrong password");
+                audit!(info, user.id = known.map(|(user, _)| user.id.0), "sign-in failed: wrong password");
                 db.write_in(Room::Reserve, move |db| throttle::count_failure(db, &attempt))
                     .await
                     .context("counting the failure")?;

@@ -20,6 +20,7 @@ async fn the_log_of_a_whole_life_has_no_token_address_or_password_in_it() {
         .env("SATCHEL_SERVER__PUBLIC_URL", "https://books.example")
         .env("SATCHEL_MAIL__DIRECTORY", "letters")
         .env("SATCHEL_LOG__LEVEL", "debug")
+        .env("SATCHEL_LOG__ADDRESSES", "off")
         .env("SATCHEL_AUTH__HASH_MEMORY_KIB", "7168")
         .env("SATCHEL_AUTH__HASH_ITERATIONS", "5");
     let serving = Serving::start(command).await;

@@ -6,6 +6,7 @@ mod authority;
 mod extras;
 mod framing;
 mod input;
+mod log;
 mod passwords;
 mod pictures;
 mod privacy;

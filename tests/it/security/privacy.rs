@@ -95,8 +95,8 @@ async fn live(process: &Process) -> Vec<String> {
     secrets
 }
 
-const BEHIND_A_PROXY: [(&str, &str); 3] =
-    [QUICK[0], QUICK[1], ("SATCHEL_SERVER__TRUSTED_PROXIES", "127.0.0.1")];
+const BEHIND_A_PROXY: [(&str, &str); 4] =
+    [QUICK[0], QUICK[1], ("SATCHEL_SERVER__TRUSTED_PROXIES", "127.0.0.1"), ("SATCHEL_LOG__ADDRESSES", "off")];
 
 fn assert_has_none(log: &str, secrets: &[String]) {
     // Where the server itself listens is no secret, and may be where a client is.
