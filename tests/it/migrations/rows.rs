@@ -176,3 +176,72 @@ fn items_and_todos_keep_their_numbers_and_totals_when_their_tables_are_rebuilt_e
         assert_eq!(whole(), before);
     }
 }
+
+#[test]
+fn letters_and_proofs_keep_their_rows_and_numbers_when_their_tables_are_rebuilt_either_way() {
+    let file = file();
+    file.up(Some(11));
+    file.insert_users(1..=1);
+    let conn = connect(&file.path);
+    conn.execute_batch(
+        "insert into letters (purpose, email, created_at, next_at) values ('confirm_email', 'a@example.com', 1, 2);
+         insert into letters (purpose, email, created_at, next_at) values ('reset_password', 'a@example.com', 1, 2);
+         delete from letters where id = 2;
+         insert into proofs (user_id, purpose, digest, email, expires_at)
+         values (1, 'confirm_email', zeroblob(32), 'a@example.com', 9);",
+    )
+    .unwrap();
+    let left = |conn: &Connection| {
+        let sql = "select (select group_concat(id || purpose || email || next_at) from letters),
+                          (select group_concat(user_id || purpose || email || expires_at) from proofs),
+                          (select seq from sqlite_sequence where name = 'letters')";
+        conn.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+    };
+    let before: (String, String, i64) = left(&conn).unwrap();
+    assert_eq!(before, ("1confirm_emaila@example.com2".into(), "1confirm_emaila@example.com9".into(), 2));
+    file.up(Some(1));
+    assert_eq!(left(&conn).unwrap(), before);
+    conn.execute_batch(
+        "pragma foreign_keys = on;
+         insert into letters (purpose, email, user_id, created_at, next_at)
+         values ('restore_email', 'a@example.com', 1, 1, 2), ('password_changed', 'a@example.com', 1, 1, 2);
+         insert into proofs (user_id, purpose, digest, email, expires_at)
+         values (1, 'restore_email', randomblob(32), 'a@example.com', 9);
+         insert into address_changes (user_id, email, was_confirmed, expires_at) values (1, 'a@example.com', 1, 9);
+         update users set email_changed_at = 5;",
+    )
+    .unwrap();
+    for refused in [
+        "insert into letters (purpose, email, created_at, next_at) values ('love', 'b@example.com', 1, 2)",
+        "insert into letters (purpose, email, user_id, created_at, next_at)
+         values ('restore_email', 'b@example.com', 9, 1, 2)",
+        "insert into proofs (user_id, purpose, digest, email, expires_at)
+         values (1, 'password_changed', randomblob(32), 'a@example.com', 9)",
+        "insert into address_changes (user_id, email, was_confirmed, expires_at) values (9, 'a@example.com', 1, 9)",
+        "update address_changes set was_confirmed = 2",
+        "insert into removals (user_id, scope) values (1, 'nothing')",
+        "insert into removals (user_id, scope) values (9, 'everything')",
+    ] {
+        assert!(conn.execute(refused, []).is_err(), "{refused}");
+    }
+    migrate::down(&file.path, &file.clock, 1).unwrap();
+    let (letters, proofs, last): (String, String, i64) = left(&conn).unwrap();
+    assert_eq!(
+        (letters, proofs),
+        (before.0, before.1),
+        "what the former schema knows no purpose for is gone"
+    );
+    assert_eq!(last, 4);
+    file.up(None);
+    conn.execute_batch(
+        "pragma foreign_keys = on;
+         insert into removals (user_id, scope) values (1, 'everything');
+         insert into letters (purpose, email, user_id, created_at, next_at)
+         values ('restore_email', 'a@example.com', 1, 1, 2);
+         delete from users;",
+    )
+    .unwrap();
+    let rest =
+        "select (select count(*) from removals) + (select count(*) from letters where user_id is not null)";
+    assert_eq!(conn.query_row(rest, [], |row| row.get::<_, i64>(0)).unwrap(), 0, "they went with their user");
+}
