@@ -13,7 +13,8 @@ use crate::domain::limits::{Limiter, Who};
 use crate::domain::pictures::Studio;
 use crate::domain::quota::Quotas;
 use crate::error::Result;
-use crate::http::input::{Bodies, Limits};
+use crate::http::body;
+use crate::http::budget::ByteBudget;
 use crate::mail::Mail;
 
 /// The state. Clones share it.
@@ -39,8 +40,8 @@ pub struct State {
     pub quotas: Quotas,
     /// The thread that draws pictures.
     pub studio: Studio,
-    /// Room for bodies that are being received.
-    pub bodies: Bodies,
+    /// Room for the bodies of requests that are not answered yet.
+    pub body_room: ByteBudget,
     /// Held as long as the state lives: one server to a data directory.
     _lock: DirLock,
 }
@@ -75,7 +76,7 @@ impl App {
             limiter,
             quotas,
             studio,
-            bodies: Bodies::default(),
+            body_room: ByteBudget::new(body::ROOM_BYTES),
             _lock: lock,
         })))
     }
@@ -127,13 +128,9 @@ impl App {
         self.limiter.take(purpose.word(), Who::mailbox(email), limit).map(drop)
     }
 
-    /// What the settings say about input.
-    pub fn limits(&self) -> Limits {
-        Limits {
-            body_max_bytes: self.config.server.body_max_bytes,
-            bodies: self.bodies.clone(),
-            test_domains: self.config.environment == Environment::Development,
-        }
+    /// Whether addresses under the reserved domain `.test` are taken.
+    pub fn takes_test_domains(&self) -> bool {
+        self.config.environment == Environment::Development
     }
 }
 

@@ -46,15 +46,15 @@ pub async fn run() {
     show("registrations over 32 connections", seen, share, server.memory_mb(), answers);
 
     let half = format!(
-        "POST /api/v1.0/auth/register HTTP/1.1\r\nHost: bench\r\nContent-Length: 1000000\r\n\r\n{}",
-        "x".repeat(900_000)
+        "POST /api/v1.0/auth/register HTTP/1.1\r\nHost: bench\r\nContent-Length: 500000\r\n\r\n{}",
+        "x".repeat(450_000)
     );
     let listing = request("GET", "/api/v1.0/books/?limit=1000", "", "", "")[0].repeat(50);
     let head = format!("GET /health HTTP/1.1\r\nHost: bench\r\nX: {}\r\n\r\n", "x".repeat(1_000_000));
     // Over again: what the first time took, the second time finds.
     for _ in 0..2 {
         for (name, count, sends) in [
-            ("200 bodies of 1 MB that do not end", 200, half.as_bytes()),
+            ("200 bodies of 500 KB that do not end", 200, half.as_bytes()),
             ("20 that ask for 10 MB and read nothing", 20, &listing),
             ("9900 idle connections", 9_900, &[]),
             ("100 heads of 1 MB", 100, head.as_bytes()),
@@ -69,6 +69,46 @@ pub async fn run() {
         }
     }
     println!("afterwards: {:.1} MB", server.memory_mb());
+    hostile_bodies(&server).await;
+}
+
+/// So many clients send hostile bodies.
+const HOSTILE: usize = 8;
+
+/// Measures how long the health route takes in the middle beside clients whose bodies are full of tiny values, and
+/// what of them stays in memory.
+async fn hostile_bodies(server: &Server) {
+    let health = request("GET", "/health", "", "", "");
+    let many = |piece: &str| vec![piece; 500_000 / (piece.len() + 1)].join(",");
+    println!(
+        "{:<40}{:>14}{:>14}{:>9}{:>11}",
+        "8 clients that send 500 KB of", "health p50 us", "sent/s", "RSS MB", "afterwards"
+    );
+    for (name, path, media_type, body) in [
+        ("an unknown field", "register", "application/json", format!("{{\"x\":[{}]}}", many("{\"\":0}"))),
+        ("a known field", "register", "application/json", format!("{{\"email\":[{}]}}", many("{\"\":0}"))),
+        ("many fields", "register", "application/json", format!("{{{}}}", many("\"\":0"))),
+        ("a form", "login", "application/x-www-form-urlencoded", many("a=").replace(',', "&")),
+    ] {
+        let hostile = request("POST", &format!("/api/v1.0/auth/{path}"), "", media_type, &body);
+        let until = Until::Time(SPAN);
+        let peak = async {
+            let end = Instant::now() + SPAN;
+            let mut peak = 0.0_f64;
+            while Instant::now() < end {
+                peak = peak.max(server.memory_mb());
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            peak
+        };
+        let (health, sent, peak) = tokio::join!(
+            server.drive_over(1, &health, until),
+            server.drive_over(HOSTILE, &hostile, until),
+            peak
+        );
+        let after = server.memory_mb();
+        println!("{name:<40}{:>14}{:>14.0}{peak:>9.1}{after:>11.1}", health.p50_us, sent.rate);
+    }
 }
 
 /// Drives reads alone and beside a flood, in turn and several times over; the flood is told which time it is. Their rate in the flood, how many percent of the calm one that is,

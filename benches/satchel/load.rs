@@ -165,17 +165,22 @@ impl Server {
 
     /// Sends requests over all connections, one at a time on each, and over again.
     pub async fn drive(&self, requests: &Requests, until: Until) -> Load {
+        self.drive_over(CONNECTIONS, requests, until).await
+    }
+
+    /// The same over so many connections.
+    pub async fn drive_over(&self, connections: usize, requests: &Requests, until: Until) -> Load {
         let cpu = self.cpu_us();
         let begun = Instant::now();
         let share = match until {
             Until::Time(_) => usize::MAX,
-            Until::Count(count) => count.div_ceil(CONNECTIONS),
+            Until::Count(count) => count.div_ceil(connections),
         };
         let end = match until {
             Until::Time(span) => begun + span,
             Until::Count(_) => begun + Duration::from_secs(60),
         };
-        let clients: Vec<_> = (0..CONNECTIONS)
+        let clients: Vec<_> = (0..connections)
             .map(|n| tokio::task::spawn_local(client(self.address, requests.clone(), n * 7919, share, end)))
             .collect();
         let (mut times, mut refused) = (Vec::new(), 0);

@@ -72,7 +72,7 @@ impl Default for Server {
             public_url: String::new(),
             trusted_proxies: Networks::default(),
             docs: true,
-            body_max_bytes: 1_048_576,
+            body_max_bytes: 524_288,
             request_timeout_seconds: 30,
             shutdown_seconds: 10,
             max_connections: 10_000,

@@ -7,11 +7,13 @@ use salvo::Request;
 use salvo::http::HeaderMap;
 use salvo::http::header::CONTENT_TYPE;
 use salvo::oapi::{Components, Operation};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::input::{Fields, Input, Json, Limits, Parts, body, describe_body, media_type, pairs, read_fields};
+use super::body::receive;
+use super::input::{Fields, Input, Json, Parts, describe_body, media_type, read_fields, values};
 use super::rules::File;
 use super::validate::{Broken, Invalid};
+use crate::app::App;
 use crate::error::{Refusal, Result};
 
 const URL_ENCODED: &str = "application/x-www-form-urlencoded";
@@ -25,16 +27,26 @@ pub struct Form<T>(pub T);
 impl<T: Input + Send> Parts for Form<T> {
     const IS_BODY: bool = true;
 
-    async fn read(request: &mut Request, limits: &Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
-        let body = body(request, limits, limits.body_max_bytes).await?;
-        let mut values = match media_type(request.headers()).as_deref() {
-            Some(URL_ENCODED) => pairs(&body),
-            Some(MULTIPART) => texts(multipart(request.headers(), body).await?),
-            _ => Map::new(),
-        };
+    async fn read(request: &mut Request, app: &App, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
+        let body = receive(request, app, app.config.server.body_max_bytes).await?;
+        let mut values = values::<T>();
+        match media_type(request.headers()).as_deref() {
+            Some(URL_ENCODED) => values.read_pairs(&body),
+            // One that is no UTF-8 becomes null, which no rule takes.
+            Some(MULTIPART) => {
+                multipart(request.headers(), body, |name, bytes| {
+                    if let Some(number) = values.number(name) {
+                        let text = String::from_utf8(bytes.into());
+                        values.set(number, text.map_or(Value::Null, Value::from));
+                    }
+                })
+                .await?
+            }
+            _ => {}
+        }
         // A form cannot say null: a field left empty was not filled in.
-        values.retain(|_, value| value.as_str() != Some(""));
-        Ok(read_fields("body", &values, false, limits, faults).map(Self))
+        values.drop_empty();
+        Ok(read_fields("body", &values, false, app, faults).map(Self))
     }
 
     fn describe(components: &mut Components, operation: &mut Operation) -> Vec<Invalid> {
@@ -52,12 +64,12 @@ pub struct JsonOrForm<T>(pub T);
 impl<T: Input + Send> Parts for JsonOrForm<T> {
     const IS_BODY: bool = true;
 
-    async fn read(request: &mut Request, limits: &Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
+    async fn read(request: &mut Request, app: &App, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
         match media_type(request.headers()).as_deref() {
             Some(URL_ENCODED | MULTIPART) => {
-                Ok(Form::read(request, limits, faults).await?.map(|Form(given)| Self(given)))
+                Ok(Form::read(request, app, faults).await?.map(|Form(given)| Self(given)))
             }
-            _ => Ok(Json::read(request, limits, faults).await?.map(|Json(given)| Self(given))),
+            _ => Ok(Json::read(request, app, faults).await?.map(|Json(given)| Self(given))),
         }
     }
 
@@ -82,15 +94,17 @@ impl Input for UploadForm {
 impl<const BYTES_MAX: usize> Parts for Upload<BYTES_MAX> {
     const IS_BODY: bool = true;
 
-    async fn read(request: &mut Request, limits: &Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
-        let body = body(request, limits, BYTES_MAX + AROUND_FILE_BYTES_MAX).await?;
-        let file = match media_type(request.headers()).as_deref() {
-            Some(MULTIPART) => {
-                let fields = multipart(request.headers(), body).await?;
-                fields.into_iter().find(|(name, _)| name == "file").map(|(_, bytes)| bytes)
-            }
-            _ => None,
-        };
+    async fn read(request: &mut Request, app: &App, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
+        let body = receive(request, app, BYTES_MAX + AROUND_FILE_BYTES_MAX).await?;
+        let mut file = None;
+        if media_type(request.headers()).as_deref() == Some(MULTIPART) {
+            let mut take = |name: &str, bytes| {
+                if name == "file" && file.is_none() {
+                    file = Some(bytes);
+                }
+            };
+            multipart(request.headers(), body, &mut take).await?;
+        }
         if file.is_none() {
             faults.push(Broken::missing().at(vec!["body".into(), "file".into()], Value::Null));
         }
@@ -108,22 +122,15 @@ impl<const BYTES_MAX: usize> Parts for Upload<BYTES_MAX> {
     }
 }
 
-/// The fields of a multipart form (RFC 7578), in their order; files count as their content.
-async fn multipart(headers: &HeaderMap, body: Bytes) -> Result<Vec<(String, Bytes)>> {
+/// Gives the fields of a multipart form (RFC 7578) in their order; a file counts as its content.
+async fn multipart(headers: &HeaderMap, body: Bytes, mut take: impl FnMut(&str, Bytes)) -> Result<()> {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let boundary = multer::parse_boundary(content_type).map_err(|_| Refusal::BodyUnreadable)?;
     let whole = futures_util::stream::iter([Ok::<_, Infallible>(body)]);
     let mut parts = multer::Multipart::new(whole, boundary);
-    let mut fields = Vec::new();
     while let Some(field) = parts.next_field().await.map_err(|_| Refusal::BodyUnreadable)? {
         let name = field.name().unwrap_or_default().to_owned();
-        fields.push((name, field.bytes().await.map_err(|_| Refusal::BodyUnreadable)?));
+        take(&name, field.bytes().await.map_err(|_| Refusal::BodyUnreadable)?);
     }
-    Ok(fields)
-}
-
-/// The same as texts: the last of a name counts. One that is no UTF-8 becomes null, which no rule takes.
-fn texts(fields: Vec<(String, Bytes)>) -> Map<String, Value> {
-    let text = |bytes: Bytes| String::from_utf8(bytes.into()).map_or(Value::Null, Value::from);
-    fields.into_iter().map(|(name, bytes)| (name, text(bytes))).collect()
+    Ok(())
 }

@@ -3,29 +3,29 @@
 //! A wire type says once, in [`Input::read`], which fields it has and by which rules they are read. The
 //! same lines read a request and write the OpenAPI document.
 
-use std::borrow::Cow;
 use std::future::Future;
-use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
 use salvo::extract::Metadata;
-use salvo::http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
-use salvo::http::{HeaderMap, ParseError, Version};
+use salvo::http::HeaderMap;
+use salvo::http::header::CONTENT_TYPE;
 use salvo::oapi::{
     Components, Content, EndpointArgRegister, Object, Operation, Parameter, ParameterIn, RefOr, RequestBody,
     Schema, schema::SchemaType,
 };
 use salvo::{Depot, Extractible, Request};
 use serde_json::{Map, Value, json};
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::answer::Failure;
+use super::body::receive;
 use super::extract::{app_of, ask_again};
+use super::json;
 use super::rules::{EmailAddress, Rule};
-use super::validate::{Broken, Invalid, Loc, echo, hide, is_secret};
+use super::shown::echo;
+use super::validate::{Broken, Invalid, hide, is_secret};
+use super::values::Values;
+use crate::app::App;
 use crate::domain::auth::passwords::{Password, weakness};
-use crate::error::{Refusal, Result};
+use crate::error::Result;
 
 /// A wire type that is read field by field. The OpenAPI document knows it by the name of the type.
 pub trait Input: Sized {
@@ -41,7 +41,13 @@ pub struct Fields<'a> {
 }
 
 enum Source<'a> {
-    Request { values: &'a Map<String, Value>, whole: bool, faults: &'a mut Vec<Invalid> },
+    /// Of a missing field the whole part is shown, or nothing.
+    Request {
+        values: &'a Values,
+        shows_whole: bool,
+        faults: &'a mut Vec<Invalid>,
+    },
+    Names(&'a mut Values),
     Document(&'a mut Vec<Property>),
 }
 
@@ -82,10 +88,14 @@ impl Fields<'_> {
                 properties.push(Property::new(self.part, name, &rule, true));
                 None
             }
-            Source::Request { values, whole, faults } => match values.get(name) {
+            Source::Names(values) => {
+                values.know(name);
+                None
+            }
+            Source::Request { values, shows_whole, faults } => match values.get(name) {
                 Some(value) => read_value(self.part, name, value, &rule, faults),
                 None => {
-                    let input = if *whole { echo(&Value::Object((*values).clone())) } else { Value::Null };
+                    let input = if *shows_whole { values.echo() } else { Value::Null };
                     faults.push(Broken::missing().at(vec![self.part.into(), name.into()], input));
                     None
                 }
@@ -100,6 +110,10 @@ impl Fields<'_> {
                 properties.push(Property::new(self.part, name, &rule, false));
                 None
             }
+            Source::Names(values) => {
+                values.know(name);
+                None
+            }
             Source::Request { values, faults, .. } => match values.get(name) {
                 Some(value) => read_value(self.part, name, value, &rule, faults).map(Some),
                 None => Some(None),
@@ -110,7 +124,7 @@ impl Fields<'_> {
     /// By which of its two names a field came, if it did; the first counts where both are there.
     pub fn came_by(&self, name: &'static str, other: &'static str) -> &'static str {
         match &self.source {
-            Source::Request { values, .. } if !values.contains_key(name) && values.contains_key(other) => {
+            Source::Request { values, .. } if values.get(name).is_none() && values.get(other).is_some() => {
                 other
             }
             _ => name,
@@ -125,6 +139,11 @@ impl Fields<'_> {
                 let of = |name| Property { fault: None, ..Property::new(self.part, name, &rule, false) };
                 properties.push(Property { or: Some(other), fault, ..of(name) });
                 properties.push(of(other));
+                None
+            }
+            Source::Names(values) => {
+                values.know(name);
+                values.know(other);
                 None
             }
             Source::Request { .. } => self.required(self.came_by(name, other), rule),
@@ -212,52 +231,12 @@ pub trait Parts: Sized + Send {
     /// Reads the part; its faults are added to `faults`, and then it is `None`.
     fn read(
         request: &mut Request,
-        limits: &Limits,
+        app: &App,
         faults: &mut Vec<Invalid>,
     ) -> impl Future<Output = Result<Option<Self>>> + Send;
 
     /// Adds the part to the operation's description; some faults it may have, as examples.
     fn describe(components: &mut Components, operation: &mut Operation) -> Vec<Invalid>;
-}
-
-/// Room for the bodies that are being received, so that many who send slowly fill no memory. Clones share it.
-#[derive(Clone, Debug)]
-pub struct Bodies(Arc<Semaphore>);
-
-/// All bodies that are being received take at most so many KiB, but for small ones.
-const BODIES_KIB_MAX: usize = 64 * 1024;
-/// A body of so many bytes is small: for it there is always room.
-const SMALL_BODY_BYTES_MAX: usize = 8 * 1024;
-
-impl Default for Bodies {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(BODIES_KIB_MAX)))
-    }
-}
-
-impl Bodies {
-    /// Room for a body of so many bytes, until the permit is dropped.
-    fn take(&self, bytes: usize) -> Result<Option<SemaphorePermit<'_>>> {
-        if bytes <= SMALL_BODY_BYTES_MAX {
-            return Ok(None);
-        }
-        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
-        self.0.try_acquire_many(kib).map(Some).map_err(|_| Refusal::Busy(BUSY).into())
-    }
-}
-
-/// How long whoever finds no room is told to wait.
-const BUSY: Duration = Duration::from_secs(1);
-
-/// What the server's settings say about input.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Largest body, in bytes.
-    pub body_max_bytes: usize,
-    /// What all bodies that are being received may take.
-    pub bodies: Bodies,
-    /// Whether addresses under `.test` are taken.
-    pub test_domains: bool,
 }
 
 impl<'ex, T: Parts> Extractible<'ex> for Valid<T> {
@@ -268,9 +247,8 @@ impl<'ex, T: Parts> Extractible<'ex> for Valid<T> {
 
     #[allow(refining_impl_trait)]
     async fn extract(request: &'ex mut Request, depot: &'ex mut Depot) -> Result<Self, Failure> {
-        let limits = app_of(depot)?.limits();
         let mut faults = Vec::new();
-        let read = T::read(request, &limits, &mut faults).await?;
+        let read = T::read(request, app_of(depot)?, &mut faults).await?;
         if T::IS_BODY {
             ask_again(request, depot)?;
         }
@@ -291,13 +269,14 @@ impl<T: Parts> EndpointArgRegister for Valid<T> {
 impl<T: Input + Send> Parts for Path<T> {
     const IS_BODY: bool = false;
 
-    async fn read(request: &mut Request, limits: &Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
-        let values = request
-            .params()
-            .iter()
-            .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
-            .collect();
-        Ok(read_fields("path", &values, false, limits, faults).map(Self))
+    async fn read(request: &mut Request, app: &App, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
+        let mut values = values::<T>();
+        for (name, value) in request.params().iter() {
+            if let Some(number) = values.number(name) {
+                values.set(number, Value::from(value.as_str()));
+            }
+        }
+        Ok(read_fields("path", &values, false, app, faults).map(Self))
     }
 
     fn describe(_components: &mut Components, operation: &mut Operation) -> Vec<Invalid> {
@@ -308,9 +287,16 @@ impl<T: Input + Send> Parts for Path<T> {
 impl<T: Input + Send> Parts for Query<T> {
     const IS_BODY: bool = false;
 
-    async fn read(request: &mut Request, limits: &Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
-        let values = pairs(request.uri().query().unwrap_or_default().as_bytes());
-        Ok(read_fields("query", &values, false, limits, faults).map(Self))
+    async fn read(request: &mut Request, app: &App, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
+        let values = match request.uri().query() {
+            Some(query) => {
+                let mut values = values::<T>();
+                values.read_pairs(query.as_bytes());
+                values
+            }
+            None => Values::default(),
+        };
+        Ok(read_fields("query", &values, false, app, faults).map(Self))
     }
 
     fn describe(_components: &mut Components, operation: &mut Operation) -> Vec<Invalid> {
@@ -321,10 +307,10 @@ impl<T: Input + Send> Parts for Query<T> {
 impl<T: Input + Send> Parts for Json<T> {
     const IS_BODY: bool = true;
 
-    async fn read(request: &mut Request, limits: &Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
-        let body = body(request, limits, limits.body_max_bytes).await?;
-        Ok(json_object(request.headers(), &body, faults)
-            .and_then(|values| read_fields("body", &values, true, limits, faults))
+    async fn read(request: &mut Request, app: &App, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
+        let body = receive(request, app, app.config.server.body_max_bytes).await?;
+        Ok(json::object(request.headers(), &body, values::<T>(), faults)
+            .and_then(|values| read_fields("body", &values, true, app, faults))
             .map(Self))
     }
 
@@ -337,9 +323,9 @@ impl<T: Input + Send> Parts for Json<T> {
 impl<A: Parts, B: Parts> Parts for (A, B) {
     const IS_BODY: bool = A::IS_BODY || B::IS_BODY;
 
-    async fn read(request: &mut Request, limits: &Limits, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
-        let a = A::read(request, limits, faults).await?;
-        let b = B::read(request, limits, faults).await?;
+    async fn read(request: &mut Request, app: &App, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
+        let a = A::read(request, app, faults).await?;
+        let b = B::read(request, app, faults).await?;
         Ok(a.zip(b))
     }
 
@@ -350,15 +336,22 @@ impl<A: Parts, B: Parts> Parts for (A, B) {
     }
 }
 
+/// A place for the value of each field that the type has.
+pub(super) fn values<T: Input>() -> Values {
+    let mut values = Values::default();
+    T::read(&mut Fields { part: "", test_domains: false, source: Source::Names(&mut values) });
+    values
+}
+
 pub(super) fn read_fields<T: Input>(
     part: &'static str,
-    values: &Map<String, Value>,
-    whole: bool,
-    limits: &Limits,
+    values: &Values,
+    shows_whole: bool,
+    app: &App,
     faults: &mut Vec<Invalid>,
 ) -> Option<T> {
-    let source = Source::Request { values, whole, faults };
-    T::read(&mut Fields { part, test_domains: limits.test_domains, source })
+    let source = Source::Request { values, shows_whole, faults };
+    T::read(&mut Fields { part, test_domains: app.takes_test_domains(), source })
 }
 
 fn properties<T: Input>(part: &'static str) -> Vec<Property> {
@@ -448,115 +441,4 @@ pub fn schema(keywords: Value) -> RefOr<Schema> {
 pub(super) fn media_type(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
     Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
-}
-
-pub(super) async fn body(request: &mut Request, limits: &Limits, max_bytes: usize) -> Result<Bytes> {
-    let announced =
-        request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|bytes| bytes > max_bytes) {
-        return Err(Refusal::BodyTooLarge.into());
-    }
-    // One that does not say how long it is may become as long as any.
-    let is_endless =
-        request.headers().contains_key(TRANSFER_ENCODING) || request.version() > Version::HTTP_11;
-    let _room = limits.bodies.take(announced.unwrap_or(if is_endless { max_bytes } else { 0 }))?;
-    match request.payload_with_max_size(max_bytes).await {
-        Ok(bytes) => Ok(bytes.clone()),
-        Err(ParseError::PayloadTooLarge) => Err(Refusal::BodyTooLarge.into()),
-        Err(_) => Err(Refusal::BodyUnreadable.into()),
-    }
-}
-
-/// The fields of a JSON body; what makes it none is added to `faults`.
-fn json_object(headers: &HeaderMap, body: &[u8], faults: &mut Vec<Invalid>) -> Option<Map<String, Value>> {
-    let is_json = media_type(headers).is_none_or(|media_type| {
-        media_type == "application/json"
-            || media_type.starts_with("application/") && media_type.ends_with("+json")
-    });
-    let (broken, offset, input) = if body.is_empty() {
-        (Broken::missing(), None, Value::Null)
-    } else if !is_json {
-        // What stands in it is not known: it may be a password.
-        (Broken::not_an_object(), None, Value::Null)
-    } else {
-        match serde_json::from_slice(body) {
-            Ok(Value::Object(values)) => return Some(values),
-            Ok(Value::Null) => (Broken::missing(), None, Value::Null),
-            // A text alone may be a token that was sent without its field.
-            Ok(text @ Value::String(_)) => (Broken::not_an_object(), None, hide(&text)),
-            Ok(other) => (Broken::not_an_object(), None, echo(&other)),
-            Err(error) => {
-                (Broken::not_json(json_fault(&error.to_string())), Some(offset_of(body, &error)), json!({}))
-            }
-        }
-    };
-    let loc = [Loc::from("body")].into_iter().chain(offset.map(Loc::Offset)).collect();
-    faults.push(broken.at(loc, input));
-    None
-}
-
-/// The byte that JSON reading stopped at; of a text without an end, the byte that it starts at.
-fn offset_of(body: &[u8], error: &serde_json::Error) -> usize {
-    if error.is_eof() {
-        let in_text = error.to_string().contains("EOF while parsing a string");
-        return if in_text { last_quote(body) } else { body.len() };
-    }
-    let line_start = body
-        .split_inclusive(|byte| *byte == b'\n')
-        .take(error.line().saturating_sub(1))
-        .map(<[u8]>::len)
-        .sum::<usize>();
-    (line_start + error.column().saturating_sub(1)).min(body.len())
-}
-
-/// The last quotation mark that no backslash escapes.
-fn last_quote(body: &[u8]) -> usize {
-    let is_bare = |at: &usize| body[..*at].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 0;
-    (0..body.len()).rev().filter(|at| body[*at] == b'"').find(is_bare).unwrap_or(body.len())
-}
-
-/// Says a JSON fault in the words of the parser that clients of these APIs know.
-fn json_fault(fault: &str) -> &'static str {
-    const WORDS: [(&str, &str); 15] = [
-        ("EOF while parsing a string", "Unterminated string starting at"),
-        ("EOF while parsing an object", "Expecting property name enclosed in double quotes"),
-        ("EOF while parsing a list", "Expecting ',' delimiter"),
-        ("expected `:`", "Expecting ':' delimiter"),
-        ("expected `,`", "Expecting ',' delimiter"),
-        ("key must be a string", "Expecting property name enclosed in double quotes"),
-        ("trailing comma", "Illegal trailing comma before end of object"),
-        ("trailing characters", "Extra data"),
-        ("control character", "Invalid control character at"),
-        ("invalid escape", "Invalid \\escape"),
-        ("hex escape", "Invalid \\uXXXX escape"),
-        ("surrogate", "Invalid \\uXXXX escape"),
-        ("invalid unicode", "Invalid UTF-8"),
-        ("number out of range", "Number out of range"),
-        ("recursion limit", "Nested too deeply"),
-    ];
-    WORDS.iter().find(|(ours, _)| fault.contains(ours)).map_or("Expecting value", |(_, theirs)| theirs)
-}
-
-/// The pairs of a query or an URL-encoded form (WHATWG URL §5.1); the last of a name counts. A value that is
-/// no UTF-8 becomes null, which no rule takes.
-pub(super) fn pairs(encoded: &[u8]) -> Map<String, Value> {
-    encoded
-        .split(|byte| *byte == b'&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let mut halves = pair.splitn(2, |byte| *byte == b'=');
-            let name = decoded(halves.next().unwrap_or_default()).unwrap_or_default();
-            (name, decoded(halves.next().unwrap_or_default()).map_or(Value::Null, Value::from))
-        })
-        .collect()
-}
-
-/// One half of a pair, percent-decoded; `None` when it is no UTF-8.
-fn decoded(half: &[u8]) -> Option<String> {
-    let spaced: Cow<'_, [u8]> = if half.contains(&b'+') {
-        half.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect::<Vec<_>>().into()
-    } else {
-        half.into()
-    };
-    percent_encoding::percent_decode(&spaced).decode_utf8().ok().map(Cow::into_owned)
 }

@@ -1,14 +1,18 @@
 //! HTTP: everything that knows HTTP and no API.
 
 pub mod answer;
+pub mod body;
 pub mod budget;
 pub mod docs;
 pub mod extract;
 pub mod forms;
 pub mod hoops;
 pub mod input;
+mod json;
 pub mod limits;
 pub mod pages;
 pub mod resource;
 pub mod rules;
+mod shown;
 pub mod validate;
+mod values;

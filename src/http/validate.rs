@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::domain::auth::passwords::{self, Weakness};
 
@@ -124,80 +124,18 @@ pub struct Invalid {
     pub ctx: Option<Value>,
 }
 
-/// The text that stands for a secret in `input`.
-const HIDDEN: &str = "**********";
-/// Longest text of an echoed value, in characters.
-const ECHO_CHARS_MAX: usize = 256;
-/// Most entries of an echoed object or list.
-const ECHO_ENTRIES_MAX: usize = 32;
-/// Deepest object or list that is echoed.
-const ECHO_DEPTH_MAX: usize = 4;
-/// Most values and characters of one echo, all told: an object is echoed once for each field that it lacks.
-const ECHO_SIZE_MAX: usize = 4096;
-
-/// A copy of a received value that is fit to be sent back: secrets hidden, long texts and lists cut short.
-pub fn echo(value: &Value) -> Value {
-    echo_within(value, ECHO_DEPTH_MAX, &mut { ECHO_SIZE_MAX })
-}
-
-fn echo_within(value: &Value, depth: usize, room: &mut usize) -> Value {
-    *room = room.saturating_sub(1);
-    match value {
-        Value::String(text) if holds_secret(text) => hide(value),
-        Value::String(text) => Value::from(cut(text, room)),
-        Value::Array(_) | Value::Object(_) if depth == 0 => Value::Null,
-        Value::Array(items) => {
-            let mut shown = Vec::new();
-            for item in items.iter().take(ECHO_ENTRIES_MAX) {
-                if *room == 0 {
-                    break;
-                }
-                shown.push(echo_within(item, depth - 1, room));
-            }
-            Value::from(shown)
-        }
-        Value::Object(fields) => {
-            let mut shown = Map::new();
-            for (name, value) in fields.iter().take(ECHO_ENTRIES_MAX) {
-                if *room == 0 {
-                    break;
-                }
-                let value = if is_secret(name) { hide(value) } else { echo_within(value, depth - 1, room) };
-                shown.insert(cut(name, room), value);
-            }
-            Value::from(shown)
-        }
-        _ => value.clone(),
-    }
-}
-
-/// As much of a text as there is room for.
-fn cut(text: &str, room: &mut usize) -> String {
-    let max = ECHO_CHARS_MAX.min(*room);
-    match text.char_indices().nth(max) {
-        Some((end, _)) => {
-            *room -= max;
-            format!("{}…", &text[..end])
-        }
-        None => {
-            *room -= text.chars().count();
-            text.to_owned()
-        }
-    }
-}
-
-/// Whether a text is an object that was encoded twice, or a form, with a secret in it.
-fn holds_secret(text: &str) -> bool {
-    text.contains(['{', '=']) && is_secret(text)
-}
-
 /// Whether a field of this name holds a password or a token.
 pub fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     ["pass", "pwd", "token", "secret"].iter().any(|word| name.contains(word))
 }
 
-/// What is shown in place of a secret; null stays null.
+/// What is shown in place of a secret.
+pub fn hidden() -> Value {
+    Value::from("**********")
+}
+
+/// The same in place of this one; null stays null.
 pub fn hide(value: &Value) -> Value {
-    if value.is_null() { Value::Null } else { Value::from(HIDDEN) }
+    if value.is_null() { Value::Null } else { hidden() }
 }

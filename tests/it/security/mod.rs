@@ -20,6 +20,7 @@ mod sessions;
 mod spelling;
 mod throttle;
 mod tokens;
+mod weight;
 
 use std::time::Duration;
 
