@@ -98,7 +98,7 @@ impl Input for Refresh {
 }
 
 /// The tokens of a session.
-#[derive(Debug, Default, Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(example = json!({
     "access_token": "eyJ0eXAiOiJhdCtqd3QifQ.eyJ0eXAiOiJhY2Nlc3MifQ.c2lnbmF0dXJl",
     "refresh_token": "eyJ0eXAiOiJKV1QifQ.eyJ0eXAiOiJyZWZyZXNoIn0.c2lnbmF0dXJl",

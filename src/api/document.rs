@@ -19,8 +19,8 @@ const DESCRIPTION: [&str; 2] = [
     "Sign in at any API, put the `access_token` into *Authentication* on this page, and every request below \
      is sent with it.\n\n\
      Every answer carries `X-Request-ID`; the server's log has a line with the same id. An unknown path is \
-     404, a known one with another method 405 with `Allow`; HEAD works wherever GET does. A path answers \
-     with and without its trailing slash.",
+     404, a known one with another method 405 with `Allow`; HEAD works wherever GET only reads. A path \
+     answers with and without its trailing slash.",
 ];
 
 /// The document of everything this binary answers, as OpenAPI 3.1.

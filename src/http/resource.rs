@@ -1,4 +1,4 @@
-//! Resources: a path with its methods. HEAD rides with GET, and OPTIONS answers what there is.
+//! Resources: a path with its methods. HEAD rides with a GET that only reads, and OPTIONS answers what there is.
 
 use salvo::http::{Method, StatusCode};
 use salvo::routing::{Filter, FilterInfo, PathState};
@@ -26,6 +26,12 @@ impl Resource {
     #[must_use]
     pub fn get(self, goal: impl Handler) -> Self {
         self.add(&["GET", "HEAD"], Router::with_filter(GetOrHead).goal(goal))
+    }
+
+    /// Answers GET alone: it changes something, and HEAD must not (RFC 9110 §9.2.1).
+    #[must_use]
+    pub fn get_only(self, goal: impl Handler) -> Self {
+        self.add(&["GET"], Router::new().get(goal))
     }
 
     /// Answers POST.

@@ -148,18 +148,9 @@ pub async fn log_in_confirmed(
 
 /// Get the next pair of tokens
 ///
-/// Takes the refresh token as `Authorization: Bearer …`, and spends it; HEAD does not.
+/// Takes the refresh token as `Authorization: Bearer …`, and spends it.
 #[endpoint(operation_id = "refresh_by_bearer", tags(TAG_AUTH))]
-pub async fn refresh_by_bearer(
-    app: App,
-    reader: Reader,
-    given: BearerRefresh,
-) -> Result<Done<TokenPair>, Failure> {
-    if reader.only_looks {
-        app.auth.look_at_refresh(&given.0)?;
-        // Its body is not sent.
-        return Ok(Done(TokenPair::default()));
-    }
+pub async fn refresh_by_bearer(app: App, given: BearerRefresh) -> Result<Done<TokenPair>, Failure> {
     let tokens = app.auth.refresh(&app.db, &given.0, app.config.contactbook.lifetimes()).await?;
     Ok(Done(tokens.into()))
 }

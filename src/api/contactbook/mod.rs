@@ -117,7 +117,9 @@ fn routes() -> Vec<Router> {
     let auth = Router::with_path("auth")
         .push(at("signup").post(auth::sign_up).limited(limit("sign_up")).into())
         .push(at("login").post(auth::log_in_confirmed).limited(limit("log_in_confirmed")).into())
-        .push(at("refresh_token").get(auth::refresh_by_bearer).limited(limit("refresh_by_bearer")).into())
+        .push(
+            at("refresh_token").get_only(auth::refresh_by_bearer).limited(limit("refresh_by_bearer")).into(),
+        )
         .push(
             at("request_email")
                 .post(auth::request_confirmation)

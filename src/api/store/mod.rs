@@ -51,7 +51,7 @@ fn routes() -> Vec<Router> {
     let managers = Router::with_path("store-managers")
         .push(at("/").post(store_managers::create_store_manager).into())
         .push(at("token").post(store_managers::create_token).into())
-        .push(at("logout").get(store_managers::log_out_store_manager).into());
+        .push(at("logout").get_only(store_managers::log_out_store_manager).into());
     vec![items, managers]
 }
 

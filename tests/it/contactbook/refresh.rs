@@ -165,12 +165,13 @@ async fn asking_by_another_method_spends_no_token() {
     let house = House::new().await;
     let ada = member(&house, "ada").await;
     let options = answer(house.request("OPTIONS", REFRESH).bearer_auth(&ada.refresh)).await;
-    assert_eq!((options.status, options.header("allow")), (204, "GET, HEAD, OPTIONS"));
+    assert_eq!((options.status, options.header("allow")), (204, "GET, OPTIONS"));
     answer(house.request("POST", REFRESH).bearer_auth(&ada.refresh)).await.refuses(405, "Method Not Allowed");
-    for (token, status) in [(&ada.refresh, 200), (&ada.access, 401), (&String::from("x"), 401)] {
-        let looked = answer(house.request("HEAD", REFRESH).bearer_auth(token)).await;
-        assert_eq!((looked.status, &*looked.text), (status, ""));
-    }
+    let head = answer(house.request("HEAD", REFRESH).bearer_auth(&ada.refresh)).await;
+    assert_eq!((head.status, &*head.text), (405, ""));
+    let mut allowed: Vec<_> = head.header("allow").split(", ").collect();
+    allowed.sort();
+    assert_eq!(allowed, ["GET", "OPTIONS"]);
     house.wait(11);
     pair(&refresh(&house, &ada.refresh).await);
 }
