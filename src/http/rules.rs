@@ -277,7 +277,7 @@ impl Rule for Integer {
             Value::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
                 (Some(whole), ..) => i128::from(whole),
                 (None, Some(whole), _) => i128::from(whole),
-                (None, None, Some(float)) if float.fract() == 0.0 => float as i128,
+                (None, None, Some(float)) if float.fract() == 0.0 => whole_float(float),
                 _ => {
                     return Err(Broken::new(
                         "int_from_float",
@@ -316,6 +316,12 @@ impl Rule for Integer {
             "minimum": self.min, "maximum": self.max, "examples": [self.example],
         })
     }
+}
+
+/// A float without a fraction. JSON gives whole numbers beyond 64 bits as one, rounded: to -2^63 many that lie below.
+fn whole_float(float: f64) -> i128 {
+    const LEAST: f64 = -9_223_372_036_854_775_808.0;
+    if float == LEAST { i128::from(i64::MIN) - 1 } else { float as i128 }
 }
 
 /// A finite number from `min` to `max`; the text of one counts.
