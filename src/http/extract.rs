@@ -172,7 +172,11 @@ impl<'ex> Extractible<'ex> for BearerRefresh {
 
     #[allow(refining_impl_trait)]
     async fn extract(request: &'ex mut Request, _: &'ex mut Depot) -> Result<Self, Failure> {
-        Ok(Self(bearer(request).ok_or(Refusal::NotAuthenticated)?.to_owned()))
+        match bearer(request) {
+            Ok(token) => Ok(Self(token.to_owned())),
+            Err(Refusal::TokenInvalid) => Err(Refusal::RefreshInvalid.into()),
+            Err(refused) => Err(refused.into()),
+        }
     }
 }
 
@@ -192,7 +196,7 @@ pub(super) fn ask_again(request: &Request, depot: &mut Depot) -> Result<()> {
 }
 
 fn authenticate(request: &Request, depot: &mut Depot) -> Result<Caller> {
-    let token = bearer(request).ok_or(Refusal::NotAuthenticated)?;
+    let token = bearer(request)?;
     let app = app_of(depot)?;
     let caller = app.auth.authenticate(&app.db, token)?;
     scope::set_actor(caller.id().0);
@@ -204,7 +208,7 @@ fn authenticate(request: &Request, depot: &mut Depot) -> Result<Caller> {
 
 /// Who asks, if a good access token says so, for what no answer depends on.
 pub(super) fn caller_if_any(request: &Request, app: &App) -> Result<Option<Caller>> {
-    let Some(token) = bearer(request) else { return Ok(None) };
+    let Ok(token) = bearer(request) else { return Ok(None) };
     match app.auth.authenticate(&app.db, token) {
         Ok(caller) => Ok(Some(caller)),
         Err(Error::Refusal(_)) => Ok(None),
@@ -213,11 +217,18 @@ pub(super) fn caller_if_any(request: &Request, app: &App) -> Result<Option<Calle
 }
 
 /// The token of `Authorization: Bearer …` (RFC 6750 §2.1); the scheme's case does not count (RFC 9110 §11.1).
-/// A token is taken from nowhere else.
-fn bearer(request: &Request) -> Option<&str> {
-    let (scheme, token) = request.headers().get(AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
-    let token = token.trim_start();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+/// A token is taken from nowhere else. Two headers are no token: another reader might take the other one.
+fn bearer(request: &Request) -> Result<&str, Refusal> {
+    let mut headers = request.headers().get_all(AUTHORIZATION).iter();
+    let header = headers.next().ok_or(Refusal::NotAuthenticated)?;
+    if headers.next().is_some() {
+        return Err(Refusal::TokenInvalid);
+    }
+    let parts = header.to_str().ok().and_then(|header| header.trim().split_once(' '));
+    match parts.map(|(scheme, token)| (scheme, token.trim_start())) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() => Ok(token),
+        _ => Err(Refusal::NotAuthenticated),
+    }
 }
 
 /// Who asks on a route of the directory of users. Where it is open to strangers, a token that is no good makes
