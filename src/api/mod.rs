@@ -96,9 +96,11 @@ pub fn service(app: &App) -> Service {
         let document = || serde_json::to_vec(&document()).expect("the document is JSON");
         router = router.append(&mut docs::routes(document));
     }
-    let service = Service::new(router).hoop(Edge::new(app.clone(), VOICES.as_slice()));
+    let service = Service::new(router);
     let origins = &app.config.server.cors_origins;
+    // Outside of the edge, so that its refusals may be read by other origins, too.
     let service = if origins.is_empty() { service } else { service.hoop(cors(origins)) };
+    let service = service.hoop(Edge::new(app.clone(), VOICES.as_slice()));
     let gzip = Compression::new().disable_all().enable_gzip(CompressionLevel::Fastest);
     service.hoop(gzip.min_length(COMPRESS_MIN_BYTES))
 }
