@@ -135,6 +135,8 @@ pub enum Refusal {
     NoSuchPath,
     /// The route has other methods.
     NoSuchMethod,
+    /// The request does not name one host, or not by a name that can be one.
+    BadHost,
     /// The body is larger than the route takes.
     BodyTooLarge,
     /// The body broke off, or its framing is wrong.

@@ -262,7 +262,7 @@ fn refusals(api: Option<&'static Api>, id: &str, method: &str, operation: &Value
     if operation.get("requestBody").is_some() {
         refusals.extend([Refusal::BodyUnreadable, Refusal::BodyTooLarge]);
     }
-    refusals.extend([Refusal::TimedOut, Refusal::Busy(EXAMPLE_WAIT)]);
+    refusals.extend([Refusal::BadHost, Refusal::TimedOut, Refusal::Busy(EXAMPLE_WAIT)]);
     if method != "get" {
         refusals.push(Refusal::StorageFull);
     }

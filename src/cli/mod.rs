@@ -365,6 +365,7 @@ fn sentence(error: &Error) -> String {
         | Refusal::NotYourTodo(_)
         | Refusal::NoSuchPath
         | Refusal::NoSuchMethod
+        | Refusal::BadHost
         | Refusal::BodyTooLarge
         | Refusal::BodyUnreadable
         | Refusal::TimedOut

@@ -174,6 +174,7 @@ fn default_words(refusal: &Refusal) -> Words {
         Refusal::NoSuchPath => (StatusCode::NOT_FOUND, "Not Found"),
         Refusal::NoSuchMethod => (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
         Refusal::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Request body is too large"),
+        Refusal::BadHost => (StatusCode::BAD_REQUEST, "Invalid Host header"),
         Refusal::BodyUnreadable => (StatusCode::BAD_REQUEST, "There was an error parsing the body"),
         Refusal::TimedOut => (StatusCode::REQUEST_TIMEOUT, "Request Timeout"),
         Refusal::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "The server is busy. Please try again."),
@@ -370,7 +371,8 @@ impl<T: Serialize + Send> Writer for Page<T> {
 /// Headers of an answer that has a `Link`.
 const HEADERS: usize = 7;
 
-/// The request's own address with another cursor, as a relative reference (RFC 3986 §4.2).
+/// The request's own address with another cursor, as a relative reference (RFC 3986 §4.2). One that begins with two
+/// slashes would name another host.
 fn next_link(request: &Request, cursor: &str) -> String {
     let uri = request.uri();
     let kept = uri
@@ -380,7 +382,8 @@ fn next_link(request: &Request, cursor: &str) -> String {
         .filter(|pair| !pair.is_empty() && pair.split('=').next() != Some("cursor"));
     let query: Vec<&str> = kept.collect();
     let separator = if query.is_empty() { "" } else { "&" };
-    format!("<{}?{}{separator}cursor={cursor}>; rel=\"next\"", uri.path(), query.join("&"))
+    let path = uri.path().trim_start_matches('/');
+    format!("</{path}?{}{separator}cursor={cursor}>; rel=\"next\"", query.join("&"))
 }
 
 pub(super) fn describe<T: ToSchema + 'static>(

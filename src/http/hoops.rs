@@ -3,12 +3,15 @@
 //! They are one hoop, since each one of salvo's costs a boxed future. Limits on size and input are where
 //! bodies are read.
 
+use std::net::Ipv6Addr;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use salvo::http::header::{CACHE_CONTROL, CONTENT_LENGTH, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
-use salvo::http::{HeaderMap, Method, ResBody, StatusCode};
+use salvo::http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+};
+use salvo::http::{HeaderMap, Method, ResBody, StatusCode, Version};
 use salvo::{Depot, FlowCtrl, Handler, Request, Response, Writer, async_trait};
 
 use super::answer::{Failure, Voice};
@@ -52,6 +55,9 @@ impl Edge {
         response: &mut Response,
         ctrl: &mut FlowCtrl,
     ) -> Result<(), Failure> {
+        if !names_one_host(request) {
+            return Err(Refusal::BadHost.into());
+        }
         let rest = AssertUnwindSafe(ctrl.call_next(request, depot, response)).catch_unwind();
         match tokio::time::timeout(self.timeout, rest).await {
             Ok(Ok(_)) => {}
@@ -148,6 +154,39 @@ fn put_length(response: &mut Response) {
         _ => return,
     };
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+}
+
+/// Whether a request says in one valid `Host` which host it means (RFC 9112 §3.2). HTTP/1.0 may do without.
+fn names_one_host(request: &Request) -> bool {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let is_named = match (hosts.next(), hosts.next()) {
+        (None, _) => request.version() != Version::HTTP_11,
+        (Some(host), None) => is_authority(host.as_bytes()),
+        _ => false,
+    };
+    // Of an absolute target, too.
+    is_named && request.uri().authority().is_none_or(|authority| !authority.as_str().contains('@'))
+}
+
+/// Whether this is a host and perhaps a port (RFC 3986 §3.2.2): no user, no blanks.
+fn is_authority(host: &[u8]) -> bool {
+    let is_port = |port: &str| {
+        port.is_empty() || port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()
+    };
+    let Ok(host) = std::str::from_utf8(host) else { return false };
+    if let Some((address, rest)) = host.strip_prefix('[').and_then(|host| host.split_once(']')) {
+        let is_end = rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port);
+        return is_end && address.parse::<Ipv6Addr>().is_ok();
+    }
+    let (name, port) = host.split_once(':').unwrap_or((host, ""));
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte);
+    let is_escaped =
+        |rest: &str| rest.as_bytes().get(..2).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit));
+    let mut pieces = name.split('%');
+    !name.is_empty()
+        && is_port(port)
+        && pieces.next().is_some_and(|piece| piece.bytes().all(is_plain))
+        && pieces.all(|piece| is_escaped(piece) && piece.bytes().all(is_plain))
 }
 
 /// What a panic said, for the log.
