@@ -14,10 +14,8 @@ use std::process::Command;
 use flate2::write::GzEncoder;
 use flate2::{Compression, Crc};
 
-/// So many of the list are refused; `domain::auth::passwords` speaks of this number.
+/// So many of the list are refused; `domain::auth::weakness` speaks of this number.
 const COMMON_PASSWORDS: usize = 10_000;
-/// Shorter ones are refused before the list is asked.
-const PASSWORD_LEN_MIN: usize = 8;
 /// With fewer the list has changed its form, and this script must follow.
 const COMMON_PASSWORDS_MIN: usize = 9_000;
 
@@ -47,12 +45,9 @@ fn common_passwords(out: &Path) {
         path.display(),
         most_common.len()
     );
-    let long_enough: BTreeSet<_> = most_common
-        .into_iter()
-        .filter(|password| password.chars().count() >= PASSWORD_LEN_MIN)
-        .map(str::to_lowercase)
-        .collect();
-    let text = long_enough.into_iter().collect::<Vec<_>>().join("\n");
+    // Short ones, too: with something around them they are as common.
+    let sorted: BTreeSet<_> = most_common.into_iter().map(str::to_lowercase).collect();
+    let text = sorted.into_iter().collect::<Vec<_>>().join("\n");
     write(&out.join("common_passwords.txt"), text.as_bytes());
 }
 

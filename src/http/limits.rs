@@ -95,7 +95,7 @@ mod tests {
 
     use futures_util::future::join_all;
     use salvo::conn::ConnCtrl;
-    use salvo::http::header::{AUTHORIZATION, COOKIE};
+    use salvo::http::header::{AUTHORIZATION, COOKIE, HOST};
     use salvo::http::uri::Scheme;
     use salvo::http::{Method, ResBody, StatusCode};
     use salvo::oapi::endpoint;
@@ -174,6 +174,7 @@ mod tests {
             *request.uri_mut() = format!("http://127.0.0.1{path}").parse().unwrap();
             let peer: IpAddr = from.parse().unwrap();
             *request.remote_addr_mut() = std::net::SocketAddr::from((peer, 50_000)).into();
+            request.headers_mut().insert(HOST, HeaderValue::from_static("127.0.0.1"));
             for (name, value) in headers {
                 request.headers_mut().append(name, HeaderValue::from_str(value).unwrap());
             }

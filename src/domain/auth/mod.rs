@@ -13,6 +13,7 @@ pub mod sessions;
 mod sign_in;
 mod throttle;
 pub mod tokens;
+mod weakness;
 
 use std::path::Path;
 use std::sync::{Arc, RwLock};

@@ -1,13 +1,14 @@
-//! Passwords: which are good enough, how they are kept, and the few slow threads that hash them.
+//! Passwords: how they are kept, and the few slow threads that hash them. Which are good enough: see `weakness`.
 
 use std::fmt;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use anyhow::anyhow;
 use argon2::password_hash::phc::{Output, ParamsString, Salt};
 use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, PasswordHash, Version};
 use zeroize::Zeroizing;
 
+pub use super::weakness::{Weakness, weakness};
 use crate::clock::Clock;
 use crate::domain::pool::Pool;
 use crate::error::{Context, Error, Result};
@@ -244,42 +245,6 @@ fn output(bytes: &[u8]) -> Result<Output> {
     Output::new(bytes).map_err(|error| anyhow!("{error}")).context("writing down a hash")
 }
 
-/// Why a password is not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weakness {
-    /// It has fewer than 8 characters.
-    TooShort,
-    /// It has more than 256 characters.
-    TooLong,
-    /// It is among the 10,000 that people choose most.
-    Common,
-    /// It is the user's own e-mail address or name.
-    OwnName,
-}
-
-/// What speaks against a new password: 8 to 256 code points of any kind, neither common nor one of `own`, whatever
-/// the letter case (NIST SP 800-63B-4 §3.1.1.2). For sign-up, change and reset; a log-in asks nothing.
-pub fn weakness(password: &str, own: &[&str]) -> Option<Weakness> {
-    // The bytes come first: counting a megabyte of characters is for nothing.
-    if password.len() > 4 * PASSWORD_LEN_MAX {
-        return Some(Weakness::TooLong);
-    }
-    match password.chars().count() {
-        ..PASSWORD_LEN_MIN => return Some(Weakness::TooShort),
-        PASSWORD_LEN_MIN..=PASSWORD_LEN_MAX => {}
-        _ => return Some(Weakness::TooLong),
-    }
-    let lower = Zeroizing::new(password.to_lowercase());
-    if own.iter().any(|name| name.to_lowercase() == *lower) {
-        return Some(Weakness::OwnName);
-    }
-    COMMON.binary_search(&lower.as_str()).is_ok().then_some(Weakness::Common)
-}
-
-/// Lower case, sorted, and only those that are long enough to get here: the build script writes them.
-static COMMON: LazyLock<Vec<&str>> =
-    LazyLock::new(|| include_str!(concat!(env!("OUT_DIR"), "/common_passwords.txt")).lines().collect());
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -299,40 +264,8 @@ mod tests {
     }
 
     #[test]
-    fn a_weak_password_is_refused_for_its_reason() {
-        let own = ["Ann.Other@Example.com", "annother99"];
-        let check = |password: &str, expected| assert_eq!(weakness(password, &own), expected, "{password:?}");
-        check("", Some(Weakness::TooShort));
-        check("1234567", Some(Weakness::TooShort));
-        check("ÄÖÜäöü€", Some(Weakness::TooShort));
-        check("ÄÖÜäöü€𝄞", None);
-        check("        ", None);
-        check("a b\tc\nd\0", None);
-        check(&"x".repeat(256), None);
-        check(&"x".repeat(257), Some(Weakness::TooLong));
-        check(&"𝄞".repeat(256), None);
-        check(&"𝄞".repeat(257), Some(Weakness::TooLong));
-        check(&"x".repeat(1_000_000), Some(Weakness::TooLong));
-        check("password", Some(Weakness::Common));
-        check("PassWord", Some(Weakness::Common));
-        check("1234567890", Some(Weakness::Common));
-        check("password ", None);
-        check("ann.other@example.com", Some(Weakness::OwnName));
-        check("ANNOTHER99", Some(Weakness::OwnName));
-        check("annother99!", None);
-        check("correct horse battery staple", None);
-    }
-
-    #[test]
     fn a_password_is_not_printed() {
         assert_eq!(format!("{:?}", password("a secret of mine")), "Password(…)");
-    }
-
-    #[test]
-    fn the_list_of_common_passwords_is_sorted_and_long() {
-        assert!(COMMON.len() > 3_000, "{}", COMMON.len());
-        assert!(COMMON.is_sorted());
-        assert!(COMMON.iter().all(|password| weakness(password, &[]) == Some(Weakness::Common)));
     }
 
     #[tokio::test]

@@ -130,7 +130,8 @@ async fn register_user_refuses_a_password_that_is_no_good_and_never_repeats_it()
         }
         answer.is(422, json!({ "detail": [entry] }));
     }
-    for password in ["x y z 1 2", &"é".repeat(256), "  blanks count  ", "🦀🦀🦀🦀🦀🦀🦀🦀"] {
+    for password in ["x y z 1 2", &("éàüßç".repeat(51) + "!"), "  blanks count  ", "🦀x🦀y🦀z🦀!"]
+    {
         let name = format!("user{}", password.len());
         let given = with(registration(&name), json!({ "password": password }));
         assert_eq!(house.post(REGISTER, given).await.status, 201, "{password}");

@@ -8,6 +8,7 @@ mod framing;
 mod heads;
 mod input;
 mod log;
+mod names;
 mod numbers;
 mod passwords;
 mod pictures;

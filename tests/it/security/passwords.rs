@@ -23,16 +23,16 @@ const OWN: &str = "Value error, Password must not be your own e-mail address or 
 #[tokio::test]
 async fn a_password_has_eight_to_256_code_points_exactly() {
     let house = House::new().await;
-    let long = "lärm".repeat(64);
+    let long = "lärmz".repeat(51) + "y";
     for (n, (password, expected)) in [
         ("qzx7#vk", Some("String should have at least 8 characters")),
         ("qzx7#vkw", None),
         ("ÄÖÜäöü€", Some("String should have at least 8 characters")),
-        ("ÄÖÜäöü€𝄞", None),
-        ("      \t ", None),
+        ("ÄÖÜßéè€𝄞", None),
+        (" \t a \t b", None),
         (long.as_str(), None),
         (&format!("{long}!"), Some("String should have at most 256 characters")),
-        (&"𝄞".repeat(256), None),
+        (&("𝄞clavs".repeat(42) + "𝄞clv"), None),
         (&"𝄞".repeat(257), Some("String should have at most 256 characters")),
     ]
     .into_iter()

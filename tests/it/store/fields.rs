@@ -115,7 +115,7 @@ async fn a_name_has_1_to_64_characters_whatever_their_bytes() {
 async fn a_name_far_too_long_is_echoed_only_in_part() {
     let house = House::new().await;
     let ada = keeper(&house, "ada").await;
-    let given = with(tea(), json!({ "name": "é".repeat(500_000) }));
+    let given = with(tea(), json!({ "name": "é".repeat(200_000) }));
     let answer = send(&house, &ada, "POST", "/items", given).await;
     let (long, ctx) = ("String should have at most 64 characters", json!({ "max_length": 64 }));
     let input = json!(format!("{}…", "é".repeat(256)));
