@@ -328,8 +328,11 @@ fn refuse_taken_names(
         }
     }
     if let Some(username) = username {
-        let sql = "select 1 from users where username_key = :key and id <> :own";
-        if db.one(sql, named_params! { ":key": username_key(username), ":own": own }, |_| Ok(()))?.is_some() {
+        let key = username_key(username);
+        let sql = "select 1 from users where username_key = :key and id <> :own
+            union all select 1 from users where id = :id and id <> :own and username is null and deleted_at is null";
+        let params = named_params! { ":key": key, ":id": id_in_shown_username(&key), ":own": own };
+        if db.one(sql, params, |_| Ok(()))?.is_some() {
             return Err(Refusal::UsernameTaken(username.to_owned()).into());
         }
     }
@@ -340,6 +343,12 @@ fn refuse_taken_names(
 pub(super) fn find(db: &Read, id: UserId) -> Result<Option<User>> {
     let sql = concatcp!("select ", User::COLUMNS, " from users where id = :id and deleted_at is null");
     db.one(sql, named_params! { ":id": id }, User::from_row)
+}
+
+/// The number of the user who is shown by this name while there is no other: see [`User::shown_username`].
+fn id_in_shown_username(key: &str) -> Option<i64> {
+    let id = key.strip_prefix("user_")?.parse().ok()?;
+    (key == format!("user_{id}")).then_some(id)
 }
 
 /// The user with this number.
