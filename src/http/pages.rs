@@ -65,7 +65,7 @@ pub fn wants_html(headers: &HeaderMap) -> bool {
     html > 0.0 && html >= weight("application/json")
 }
 
-/// Who reads the answer to a link, and whether he has only asked what it would be.
+/// Who reads the answer to a link, and whether only what it would be was asked.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader {
     /// A person in a browser.

@@ -37,8 +37,8 @@ impl Input for EmailTokenPath {
 
 /// Confirm an e-mail address
 ///
-/// The link of a letter. To a browser (`Accept: text/html`) it answers with a page that says the same. HEAD confirms
-/// nothing.
+/// The link of a letter. To a browser (`Accept: text/html`) it answers with a page whose button confirms, so that a
+/// program that looks into mails confirms nothing. HEAD confirms nothing either.
 #[endpoint(operation_id = "confirm_email", tags(TAG_AUTH))]
 pub async fn confirm_email(
     app: App,
@@ -46,18 +46,41 @@ pub async fn confirm_email(
     input: Valid<Path<EmailTokenPath>>,
 ) -> Result<Told, Failure> {
     let Path(EmailTokenPath { token }) = input.0;
-    if !proofs::is_well_formed(&token) {
-        return Err(Refusal::ProofMalformed.into());
+    if !reader.only_looks && !reader.wants_html {
+        return confirm(&app, reader, token).await;
     }
-    let newly = if reader.only_looks {
-        let now = app.clock.now();
-        let (user, _) = app.db.read(|db| proofs::holder(db, Purpose::ConfirmEmail, &token, now))?;
-        user.email_confirmed_at.is_none()
-    } else {
-        app.db.write_in(Room::Reserve, move |db| proofs::confirm_email(db, &token)).await?
-    };
-    let message = if newly { CONFIRMED } else { ALREADY_CONFIRMED };
-    Ok(Told::to(reader, message, || pages::email_confirmed(newly)))
+    let token = well_formed(token)?;
+    let now = app.clock.now();
+    let (user, _) = app.db.read(|db| proofs::holder(db, Purpose::ConfirmEmail, &token, now))?;
+    let is_new = user.email_confirmed_at.is_none();
+    Ok(told(reader, is_new, if is_new { pages::confirm_form } else { pages::email_already_confirmed }))
+}
+
+/// Confirm an e-mail address by the button of its page
+///
+/// The page is what a browser sees that follows the link of a letter. To a program it says the same.
+#[endpoint(operation_id = "confirm_email_by_button", tags(TAG_AUTH))]
+pub async fn confirm_email_by_button(
+    app: App,
+    reader: Reader,
+    input: Valid<Path<EmailTokenPath>>,
+) -> Result<Told, Failure> {
+    let Path(EmailTokenPath { token }) = input.0;
+    confirm(&app, reader, token).await
+}
+
+async fn confirm(app: &App, reader: Reader, token: String) -> Result<Told, Failure> {
+    let token = well_formed(token)?;
+    let is_new = app.db.write_in(Room::Reserve, move |db| proofs::confirm_email(db, &token)).await?;
+    Ok(told(reader, is_new, if is_new { pages::email_confirmed } else { pages::email_already_confirmed }))
+}
+
+fn well_formed(token: String) -> Result<String, Refusal> {
+    if proofs::is_well_formed(&token) { Ok(token) } else { Err(Refusal::ProofMalformed) }
+}
+
+fn told(reader: Reader, is_new: bool, page: fn() -> String) -> Told {
+    Told::to(reader, if is_new { CONFIRMED } else { ALREADY_CONFIRMED }, page)
 }
 
 /// Show the page that puts an address back

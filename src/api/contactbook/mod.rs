@@ -88,7 +88,7 @@ fn error_schema(status: StatusCode) -> Option<(&'static str, Value)> {
 type Setting = fn(&Config) -> Limit;
 
 /// How often a caller may use each operation: the setting of each.
-const LIMITS: [(&str, Setting); 17] = [
+const LIMITS: [(&str, Setting); 18] = [
     ("sign_up", |config| config.contactbook.limits.signup),
     ("log_in_confirmed", |config| config.contactbook.limits.login),
     ("refresh_by_bearer", |config| config.contactbook.limits.refresh_token),
@@ -97,6 +97,8 @@ const LIMITS: [(&str, Setting); 17] = [
     ("show_reset", |config| config.contactbook.limits.show_reset),
     ("reset_password", |config| config.contactbook.limits.reset_password),
     ("confirm_email", |config| config.contactbook.limits.confirm_email),
+    // Counted with the one before.
+    ("confirm_email_by_button", |config| config.contactbook.limits.confirm_email),
     ("show_restore", |config| config.contactbook.limits.show_reset),
     ("restore_email", |config| config.contactbook.limits.reset_password),
     ("list_contacts", |config| config.contactbook.limits.list_contacts),
@@ -157,7 +159,11 @@ fn routes() -> Vec<Router> {
                 .into(),
         )
         .push(at("{id}/avatar").patch(contacts::update_avatar).limited(limit("update_avatar")).into());
-    let email = at("email/confirm/{email_token}").get(email::confirm_email).limited(limit("confirm_email"));
+    let email = at("email/confirm/{email_token}")
+        .get(email::confirm_email)
+        .limited(limit("confirm_email"))
+        .post(email::confirm_email_by_button)
+        .limited(limit("confirm_email"));
     let restore = at("email/restore/{token}")
         .get(email::show_restore)
         .limited(limit("show_restore"))
@@ -190,7 +196,9 @@ fn refusals(operation: &str) -> Vec<Refusal> {
             Refusal::StorageFull,
         ],
         "show_reset" | "reset_password" | "show_restore" | "restore_email" => vec![Refusal::ProofInvalid],
-        "confirm_email" => vec![Refusal::ProofInvalid, Refusal::ProofMalformed, Refusal::StorageFull],
+        "confirm_email" | "confirm_email_by_button" => {
+            vec![Refusal::ProofInvalid, Refusal::ProofMalformed, Refusal::StorageFull]
+        }
         "list_contacts" | "list_birthdays" => vec![Refusal::TokenOfUnconfirmed],
         "create_contact" => vec![Refusal::TokenOfUnconfirmed, Refusal::ContactExists, Refusal::QuotaExceeded],
         "update_contact" => {
@@ -227,8 +235,8 @@ fn message(operation: &str) -> Option<Message> {
         "request_confirmation" => auth::CHECK_FOR_CONFIRMATION,
         "request_reset" => auth::CHECK_FOR_PASSWORD,
         "reset_password" => auth::PASSWORD_UPDATED,
-        "confirm_email" => email::CONFIRMED,
         "restore_email" => email::RESTORED,
+        "confirm_email" | "confirm_email_by_button" => email::CONFIRMED,
         _ => return None,
     };
     Some(Message::new(message))

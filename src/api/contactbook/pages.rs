@@ -55,9 +55,26 @@ pub fn password_updated() -> String {
     page("Your new password is set", main)
 }
 
-/// That the address was confirmed, now or before.
-pub fn email_confirmed(now: bool) -> String {
-    let title = if now { "Your address is confirmed" } else { "Your address is already confirmed" };
+/// The button that confirms an address. It is sent to the address that it was read from.
+pub fn confirm_form() -> String {
+    let main = r#"<p>Press the button if you gave us this address. If you did not, close this page: nothing is changed.</p>
+<form method="post">
+<button type="submit" autofocus>Confirm this address</button>
+</form>"#;
+    page("Confirm your address", main)
+}
+
+/// That the address is confirmed now.
+pub fn email_confirmed() -> String {
+    confirmed("Your address is confirmed")
+}
+
+/// That it was confirmed before.
+pub fn email_already_confirmed() -> String {
+    confirmed("Your address is already confirmed")
+}
+
+fn confirmed(title: &str) -> String {
     page(title, "<p>You can sign in now, and close this page.</p>")
 }
 

@@ -3,11 +3,11 @@
 use reqwest::multipart;
 use serde_json::json;
 
-use super::auth::{confirm, pair, sign_up};
+use super::auth::{NOT_CONFIRMED, confirm, pair, sign_up};
 use super::requests::RESET;
 use super::reset::link;
 use super::{log_in, member};
-use crate::house::{Answer, House, answer};
+use crate::house::{Answer, House, PASSWORD, answer};
 
 const NEW: &str = "another staple battery";
 /// What a browser asks for.
@@ -85,18 +85,71 @@ async fn the_policy_allows_the_style_of_the_page_and_no_other() {
 }
 
 #[tokio::test]
-async fn the_link_to_confirm_shows_a_browser_a_page_that_says_what_a_program_is_told() {
+async fn the_link_to_confirm_shows_a_browser_a_button_and_only_the_button_confirms() {
     let house = House::new().await;
     let token = sign_up(&house, "ada").await;
     let path = format!("/api/email/confirm/{token}");
-    is_page(&browse(&house, &path).await, 200, "Your address is confirmed");
+    let press = async |path: &str| {
+        let request = house.request("POST", path).header("accept", BROWSER).header("origin", "null");
+        answer(request.form(&[("", ""); 0])).await
+    };
+    // Programs that look into mails follow its links, some of them more than once.
+    for _ in 0..2 {
+        let page = browse(&house, &path).await;
+        is_page(&page, 200, "Confirm your address");
+        for part in
+            ["<form method=\"post\">", "<button type=\"submit\" autofocus>Confirm this address</button>"]
+        {
+            assert_eq!(page.text.matches(part).count(), 1, "{part} in {}", page.text);
+        }
+        assert!(!page.text.contains(&token) && !page.text.contains("ada@"));
+        log_in(&house, "ada@example.com", PASSWORD).await.refuses(401, NOT_CONFIRMED);
+    }
+    assert_eq!(answer(house.request("HEAD", &path).header("accept", BROWSER)).await.status, 200);
+    is_page(&press(&path).await, 200, "Your address is confirmed");
+    pair(&log_in(&house, "ada@example.com", PASSWORD).await);
+    is_page(&press(&path).await, 200, "Your address is already confirmed");
     is_page(&browse(&house, &path).await, 200, "Your address is already confirmed");
     confirm(&house, &token).await.is(200, json!({ "message": "Your email is already confirmed" }));
     house.wait(7 * 24 * 3600);
-    is_page(&browse(&house, &path).await, 400, "This link does not work");
-    is_page(&browse(&house, "/api/email/confirm/x").await, 422, "This link does not work");
+    for (path, status) in [
+        (path, 400),
+        (format!("/api/email/confirm/{}", "A".repeat(43)), 400),
+        (String::from("/api/email/confirm/x"), 422),
+    ] {
+        is_page(&browse(&house, &path).await, status, "This link does not work");
+        is_page(&press(&path).await, status, "This link does not work");
+    }
     let none = browse(&house, "/api/email/confirm/").await;
     is_page(&none, 404, "That did not work");
+}
+
+#[tokio::test]
+async fn the_button_to_confirm_works_for_programs_too_and_is_counted_with_the_link() {
+    let house =
+        House::with(|config| config.contactbook.limits.confirm_email = "3/minute".parse().unwrap()).await;
+    let token = sign_up(&house, "ada").await;
+    let path = format!("/api/email/confirm/{token}");
+    is_page(&browse(&house, &path).await, 200, "Confirm your address");
+    let post = async || answer(house.request("POST", &path)).await;
+    post().await.is(200, json!({ "message": "Email confirmed" }));
+    post().await.is(200, json!({ "message": "Your email is already confirmed" }));
+    assert_eq!(post().await.status, 429);
+    is_page(&browse(&house, &path).await, 429, "Too many tries");
+}
+
+#[tokio::test]
+async fn a_newer_letter_ends_the_button_of_the_older() {
+    let house = House::new().await;
+    let older = sign_up(&house, "ada").await;
+    house.post("/api/auth/request_email", json!({ "email": "ada@example.com" })).await;
+    let newer = house.letter().await.token().to_owned();
+    let press = async |token: &str| {
+        let request = house.request("POST", &format!("/api/email/confirm/{token}"));
+        answer(request.header("accept", BROWSER)).await
+    };
+    is_page(&press(&older).await, 400, "This link does not work");
+    is_page(&press(&newer).await, 200, "Your address is confirmed");
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ async fn the_log_of_a_whole_life_has_no_token_address_or_password_in_it() {
     assert_eq!(post("/api/auth/signup", given).await, 201);
     let to_confirm = letter().await.token().to_owned();
     let path = format!("/api/email/confirm/{to_confirm}");
-    for (method, status) in [("HEAD", 200), ("OPTIONS", 204), ("POST", 405), ("GET", 200)] {
+    for (method, status) in [("HEAD", 200), ("OPTIONS", 204), ("PUT", 405), ("GET", 200)] {
         assert_eq!(answer(serving.request(method, &path)).await.status, status, "{method}");
     }
     let pair = log_in(PASSWORD).await.body;
