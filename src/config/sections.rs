@@ -235,12 +235,25 @@ pub enum Directory {
     Admins,
 }
 
+/// Who reads the e-mail addresses of others in the directory of users.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AddressReaders {
+    /// Whoever is signed in.
+    #[default]
+    Members,
+    /// Administrators.
+    Admins,
+}
+
 /// What holds for users in all five APIs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Users {
     /// Who may list users.
     pub directory: Directory,
+    /// Who reads the e-mail addresses of others there.
+    pub addresses: AddressReaders,
     /// The content that a user may keep, in MiB, 0–1,048,576; 0 is no limit.
     pub quota_mb: u64,
     /// How long a deleted user's row is kept, in days, 0–3,650.
@@ -249,7 +262,12 @@ pub struct Users {
 
 impl Default for Users {
     fn default() -> Self {
-        Self { directory: Directory::default(), quota_mb: 1024, purge_deleted_after_days: 30 }
+        Self {
+            directory: Directory::default(),
+            addresses: AddressReaders::default(),
+            quota_mb: 1024,
+            purge_deleted_after_days: 30,
+        }
     }
 }
 

@@ -122,6 +122,7 @@ pub(super) const SETTINGS: &[(&str, Allowed)] = &[
     ("contactbook.limits.update_avatar", LIMIT),
     ("contactbook.limits.letters", LIMIT),
     ("users.directory", Choice(&["public", "members", "admins"])),
+    ("users.addresses", Choice(&["members", "admins"])),
     ("users.quota_mb", Whole(0, 1_048_576)),
     ("users.purge_deleted_after_days", Whole(0, 3_650)),
     ("mail.transport", Choice(&["file", "smtp", "off"])),

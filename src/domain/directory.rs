@@ -5,7 +5,7 @@ use rusqlite::named_params;
 
 use super::auth::Caller;
 use super::users::User;
-use crate::config::Directory;
+use crate::config::{AddressReaders, Directory};
 use crate::db::Read;
 use crate::error::{Refusal, Result};
 
@@ -19,6 +19,11 @@ pub fn refuse_browsing(directory: Directory, caller: Option<&Caller>) -> Result<
         (Directory::Members | Directory::Admins, None) => Err(Refusal::NotAuthenticated.into()),
         (Directory::Admins, Some(caller)) => caller.require_admin(),
     }
+}
+
+/// Whether the caller reads this user's e-mail address: the setting says who reads those of others.
+pub fn shows_address(addresses: AddressReaders, caller: &Caller, user: &User) -> bool {
+    addresses == AddressReaders::Members || caller.id() == user.id || caller.require_admin().is_ok()
 }
 
 const LIST: &str = concatcp!(

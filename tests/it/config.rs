@@ -165,6 +165,10 @@ fn a_slip_in_the_file_is_one_sentence() {
         "users.directory is \"friends\", allowed: \"public\", \"members\" or \"admins\"",
     );
     check(
+        "[users]\naddresses = \"public\"",
+        "users.addresses is \"public\", allowed: \"members\" or \"admins\"",
+    );
+    check(
         "[mail]\nfrom = \"a@b.example\\r\\nBcc: c@d.example\"",
         "mail.from is \"a@b.example\\r\\nBcc: c@d.example\", allowed: an address, or a name and an address such as \"Satchel <post@example.org>\"",
     );

@@ -35,7 +35,7 @@ pub const PASSWORD_CHANGED: &str = "Password changed successfully";
 })))]
 pub struct ShowUser {
     username: String,
-    /// Null to strangers, unless they named it.
+    /// Null to strangers, and where the server says so to other members, unless they named it.
     #[salvo(schema(required = true))]
     email: Option<String>,
     first_name: String,
@@ -92,10 +92,13 @@ impl ShowUser {
     }
 
     /// What this visitor may see.
-    fn to(visitor: &Visitor, user: User) -> Self {
+    fn to(app: &App, visitor: &Visitor, user: User) -> Self {
+        let shows_address = |caller| directory::shows_address(app.config.users.addresses, caller, &user);
+        let is_address_shown = visitor.0.as_ref().is_some_and(shows_address);
         let whole = Self::whole(user);
         match visitor.0 {
-            Some(_) => whole,
+            Some(_) if is_address_shown => whole,
+            Some(_) => Self { email: None, ..whole },
             None => Self { email: None, role: None, is_active: None, ..whole },
         }
     }
@@ -231,7 +234,7 @@ pub async fn list_users(
     directory::refuse_browsing(app.config.users.directory, visitor.0.as_ref())?;
     let found =
         app.db.page(query.limit, move |db| directory::list(db, query.cursor, query.limit + 1)).await?;
-    Ok(page(found, query.limit, |user| user.id.0, |user| ShowUser::to(&visitor, user)))
+    Ok(page(found, query.limit, |user| user.id.0, |user| ShowUser::to(&app, &visitor, user)))
 }
 
 /// Get a user with his books
@@ -244,7 +247,7 @@ pub async fn get_user(
     let Path(path) = input.0;
     directory::refuse_browsing(app.config.users.directory, visitor.0.as_ref())?;
     let (user, books) = app.db.scan(move |db| with_books(db, path.uuid)).await?;
-    Ok(Done(UserWithBooks { user: ShowUser::to(&visitor, user), books }))
+    Ok(Done(UserWithBooks { user: ShowUser::to(&app, &visitor, user), books }))
 }
 
 /// Find a user by e-mail address
@@ -261,7 +264,7 @@ pub async fn get_user_by_email(
     let user = app.db.read(|db| users::by_email(db, &path.email))?;
     // Whoever asked knows the address.
     let email = Some(user.email.clone());
-    Ok(Done(ShowUser { email, ..ShowUser::to(&visitor, user) }))
+    Ok(Done(ShowUser { email, ..ShowUser::to(&app, &visitor, user) }))
 }
 
 /// Change a profile

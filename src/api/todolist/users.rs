@@ -27,7 +27,7 @@ use crate::http::validate::Broken;
 })))]
 pub struct Account {
     id: i64,
-    /// Null to strangers.
+    /// Null to strangers, and where the server says so to other members.
     #[salvo(schema(required = true))]
     email: Option<String>,
     username: String,
@@ -56,10 +56,13 @@ impl Account {
     }
 
     /// What this visitor may see.
-    fn to(visitor: &Visitor, user: User) -> Self {
+    fn to(app: &App, visitor: &Visitor, user: User) -> Self {
+        let shows_address = |caller| directory::shows_address(app.config.users.addresses, caller, &user);
+        let is_address_shown = visitor.0.as_ref().is_some_and(shows_address);
         let whole = Self::whole(user);
         match visitor.0 {
-            Some(_) => whole,
+            Some(_) if is_address_shown => whole,
+            Some(_) => Self { email: None, ..whole },
             None => Self { email: None, is_active: None, ..whole },
         }
     }
@@ -205,7 +208,7 @@ pub async fn list_accounts(
     let (offset, limit) = (query.offset(), query.page_size);
     let (total, found) =
         app.db.page(query.reach(), move |db| directory::list_numbered(db, offset, limit)).await?;
-    let users = found.into_iter().map(|user| Account::to(&visitor, user)).collect();
+    let users = found.into_iter().map(|user| Account::to(&app, &visitor, user)).collect();
     Ok(Done(Accounts { users, total, page: query.page, page_size: query.page_size }))
 }
 
@@ -219,7 +222,7 @@ pub async fn get_account(
     let Path(path) = input.0;
     directory::refuse_browsing(app.config.users.directory, visitor.0.as_ref())?;
     let user = app.db.read(|db| users::by_id(db, path.id))?;
-    Ok(Done(Account::to(&visitor, user)))
+    Ok(Done(Account::to(&app, &visitor, user)))
 }
 
 /// Change an account

@@ -1,6 +1,6 @@
 //! bookshelf, `/users`: who may look whom up, and what he sees.
 
-use satchel::config::Directory;
+use satchel::config::{AddressReaders, Directory};
 use satchel::domain::users::Role;
 use serde_json::{Value, json};
 
@@ -173,4 +173,30 @@ async fn a_stranger_to_a_closed_directory_is_refused_before_his_query_is_read() 
     house.get("/api/v1.0/users/nonsense").await.refuses(401, "Not authenticated");
     let mary = house.guest("mary").await;
     assert_eq!(answer(house.by(&mary, "GET", "/api/v1.0/users/?limit=0")).await.status, 422);
+}
+
+#[tokio::test]
+async fn where_only_administrators_read_addresses_other_members_see_null_and_everybody_his_own() {
+    let house = House::with(|config| config.users.addresses = AddressReaders::Admins).await;
+    let ada = house.guest("ada").await;
+    let moderator = house.guest_as("moderator", Role::Moderator).await;
+    let admin = house.guest_as("root", Role::Admin).await;
+    let whole = shown("ada", &ada.uuid, "user");
+    let hidden = with(whole.clone(), json!({ "email": null }));
+    let path = format!("/users/{}", ada.uuid);
+    let books = |user: &Value| with(user.clone(), json!({ "books": [] }));
+    for (who, sees) in [(&ada, &whole), (&moderator, &hidden), (&admin, &whole)] {
+        send(&house, who, "GET", &path, Value::Null).await.is(200, books(sees));
+        let list = send(&house, who, "GET", "/users/", Value::Null).await;
+        assert_eq!((list.status, &list.body[2]), (200, sees), "{}", list.text);
+        let own = list.body.as_array().unwrap().iter().find(|user| user["uuid"] == json!(who.uuid));
+        assert_eq!(own.unwrap()["email"], json!(who.email));
+        // Whoever asks by the address knows it.
+        send(&house, who, "GET", "/users/email/ada@example.com", Value::Null).await.is(200, whole.clone());
+    }
+    send(&house, None, "GET", &path, Value::Null).await.is(200, books(&to_stranger(&whole)));
+    assert_eq!(
+        send(&house, &moderator, "GET", "/users/me", Value::Null).await.body["email"],
+        json!(moderator.email)
+    );
 }

@@ -1,6 +1,6 @@
 //! todolist, `GET /users`: who may look whom up, what he sees, and in which pages.
 
-use satchel::config::Directory;
+use satchel::config::{AddressReaders, Directory};
 use satchel::domain::users::Role;
 use serde_json::{Value, json};
 
@@ -264,4 +264,23 @@ async fn numbers_of_users_are_not_given_twice() {
     assert!(again > ada.id);
     assert!(!uuid_of(&house, again).is_empty());
     get(&house, None, &ada.path()).await.refuses(404, &format!("User with ID {} not found", ada.id));
+}
+
+#[tokio::test]
+async fn where_only_administrators_read_addresses_other_members_see_null_and_everybody_his_own() {
+    let house = House::with(|config| config.users.addresses = AddressReaders::Admins).await;
+    let ada = member(&house, "ada").await;
+    let ben = member(&house, "ben").await;
+    let admin = member_as(&house, "root", Role::Admin).await;
+    let hidden = |whole: Value| with(whole, json!({ "email": null }));
+    let path = format!("/users/{}", ada.shown()["id"]);
+    for (who, sees) in [
+        (&ada, [ada.shown(), hidden(ben.shown()), hidden(admin.shown())]),
+        (&ben, [hidden(ada.shown()), ben.shown(), hidden(admin.shown())]),
+        (&admin, [ada.shown(), ben.shown(), admin.shown()]),
+    ] {
+        get(&house, who, "/users").await.is(200, page(&sees, 3, 1, 10));
+        get(&house, who, &path).await.is(200, sees[0].clone());
+    }
+    get(&house, None, &path).await.is(200, to_stranger(&ada.shown()));
 }
