@@ -347,8 +347,7 @@ pub(super) fn find(db: &Read, id: UserId) -> Result<Option<User>> {
 
 /// The number of the user who is shown by this name while there is no other: see [`User::shown_username`].
 fn id_in_shown_username(key: &str) -> Option<i64> {
-    let id = key.strip_prefix("user_")?.parse().ok()?;
-    (key == format!("user_{id}")).then_some(id)
+    key.strip_prefix("user_")?.parse().ok().filter(|id| key == format!("user_{id}"))
 }
 
 /// The user with this number.
