@@ -199,7 +199,7 @@ mod tests {
 
         /// Registers somebody who signs in; the access token as a header has it.
         async fn token(&self, name: &str) -> String {
-            let hash = self.app.auth.hasher().hash(Password::new(PASSWORD.into())).await.unwrap();
+            let hash = self.app.auth.hasher().hash(Password::new(PASSWORD.into()), None).await.unwrap();
             let email = format!("{name}@example.com");
             let email = Email::parse(&email, true).unwrap();
             let login = Login::Email(email.as_str().to_owned());

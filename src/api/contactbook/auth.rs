@@ -121,14 +121,18 @@ impl Input for NewPasswordGiven {
 ///
 /// A letter asks to confirm the address; before that nobody signs in, at no API.
 #[endpoint(operation_id = "sign_up", tags(TAG_AUTH))]
-pub async fn sign_up(app: App, input: Valid<Json<SignUp>>) -> Result<Created<SignedUp>, Failure> {
+pub async fn sign_up(
+    app: App,
+    address: Address,
+    input: Valid<Json<SignUp>>,
+) -> Result<Created<SignedUp>, Failure> {
     let Json(given) = input.0;
     let new = NewUser {
         display_name: Some(given.username),
         confirm_required: true,
         ..NewUser::new(app.clock.new_id(), given.email)
     };
-    let user = app.auth.sign_up(&app.db, new, given.password).await?;
+    let user = app.auth.sign_up(&app.db, new, given.password, address.0).await?;
     Ok(Created(SignedUp { user: user.into(), detail: "Successfully created" }))
 }
 

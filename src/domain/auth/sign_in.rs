@@ -18,6 +18,7 @@ use crate::db::{Db, Room, Write};
 use crate::domain::users::{self, Login, NewUser, Role, User};
 use crate::domain::{accounts, addresses, letters};
 use crate::error::{Context, Error, Refusal, Result};
+use crate::network::ClientNetwork;
 
 /// What somebody signs in with.
 #[derive(Debug)]
@@ -40,10 +41,10 @@ pub struct Tokens {
 }
 
 impl Auth {
-    /// Adds a user with this password. Where the address must be confirmed, a letter that asks for it goes into the
-    /// outbox with the user.
-    pub async fn sign_up(&self, db: &Db, new: NewUser, password: Password) -> Result<User> {
-        let hash = self.hash_for(db, &new, password).await?;
+    /// Adds a user with this password, for somebody at `address`. Where the e-mail address must be confirmed, a letter
+    /// that asks for it goes into the outbox with the user.
+    pub async fn sign_up(&self, db: &Db, new: NewUser, password: Password, address: IpAddr) -> Result<User> {
+        let hash = self.hash_for(db, &new, password, address).await?;
         let confirm = self.must_confirm(&new);
         db.write(move |db| {
             ask_to_confirm(db, &new, confirm)?;
@@ -63,8 +64,9 @@ impl Auth {
         new: NewUser,
         (role, is_active): (Role, bool),
         password: Password,
+        address: IpAddr,
     ) -> Result<User> {
-        let hash = self.hash_for(db, &new, password).await?;
+        let hash = self.hash_for(db, &new, password, address).await?;
         let confirm = self.must_confirm(&new);
         self.write_as(db, caller, Room::Free, move |db| {
             let admin = db.admin()?;
@@ -76,10 +78,10 @@ impl Auth {
 
     /// The hash of a new user's password. Taken names are refused before this costs anything; the transaction that
     /// adds the user looks again.
-    async fn hash_for(&self, db: &Db, new: &NewUser, password: Password) -> Result<String> {
+    async fn hash_for(&self, db: &Db, new: &NewUser, password: Password, address: IpAddr) -> Result<String> {
         let now = self.clock.now();
         db.read(|db| users::refuse_taken(db, new, now))?;
-        self.hasher.hash(password).await
+        self.hasher.hash(password, Some(address.into())).await
     }
 
     fn must_confirm(&self, new: &NewUser) -> bool {
@@ -93,14 +95,15 @@ impl Auth {
     pub async fn sign_in(self: &Arc<Self>, db: &Db, given: SignIn, lifetimes: Lifetimes) -> Result<Tokens> {
         let known = db.read(|db| users::with_password(db, &given.login)).context("looking the user up")?;
         let attempt = attempt_at(known.as_ref(), &given.login, given.address);
-        let outdated = self.prove(db, attempt, given.password.clone(), known.as_ref()).await?;
+        let network = Some(given.address.into());
+        let outdated = self.prove(db, attempt, given.password.clone(), network, known.as_ref()).await?;
         let Some((user, stored)) = known else { return Err(Refusal::WrongCredentials.into()) };
         let require_confirmed = self.settings.require_confirmed_email;
         if let Some(refusal) = user.shut_out(require_confirmed) {
             audit!(info, user.id = user.id.0, "sign-in refused: {refusal:?}");
             return Err(refusal.into());
         }
-        let rehashed = if outdated { Some(self.hasher.hash(given.password).await?) } else { None };
+        let rehashed = if outdated { Some(self.hasher.hash(given.password, network).await?) } else { None };
         let id = self.clock.new_secret_id();
         let session = db
             .write_in(Room::Reserve, move |db| {
@@ -170,7 +173,8 @@ impl Auth {
     ) -> Result<(), E> {
         let known = db.read(|db| users::with_password(db, &given.login))?;
         let attempt = attempt_at(known.as_ref(), &given.login, given.address);
-        self.prove(db, attempt, given.password, known.as_ref()).await.map_err(wrong_password)?;
+        let network = Some(given.address.into());
+        self.prove(db, attempt, given.password, network, known.as_ref()).await.map_err(wrong_password)?;
         let Some((user, stored)) = known else { return Err(Error::from(Refusal::WrongPassword).into()) };
         let require_confirmed = self.settings.require_confirmed_email;
         if let Some(refusal) = user.shut_out(require_confirmed) {
@@ -178,7 +182,7 @@ impl Auth {
         }
         refuse_own_names(&user, &new, unfit)?;
         let id = user.id;
-        let hash = self.hasher.hash(new).await?;
+        let hash = self.hasher.hash(new, network).await?;
         let auth = self.clone();
         db.write_in(Room::Reserve, move |db| {
             if let Some(caller) = &by {
@@ -220,7 +224,7 @@ impl Auth {
         let now = self.clock.now();
         let (user, email) = db.read(|db| proofs::holder(db, purpose, &proof, now))?;
         refuse_own_names(&User { email, ..user.clone() }, &new, unfit)?;
-        let hash = self.hasher.hash(new).await?;
+        let hash = self.hasher.hash(new, Some(address.into())).await?;
         let (id, attempt) = (user.id, Attempt::new(user.uuid.as_bytes(), address));
         db.write_in(Room::Reserve, move |db| {
             match purpose {
@@ -252,7 +256,10 @@ impl Auth {
         let login = Login::Email(db.read(|db| users::own(db, caller))?.email);
         let known = db.read(|db| users::with_password(db, &login))?;
         let attempt = attempt_at(known.as_ref(), &login, address);
-        self.prove(db, attempt, password, known.as_ref()).await.map(drop).map_err(wrong_password)
+        self.prove(db, attempt, password, Some(address.into()), known.as_ref())
+            .await
+            .map(drop)
+            .map_err(wrong_password)
     }
 
     /// Checks a password within the limits for failed ones; whether its hash is outdated.
@@ -261,6 +268,7 @@ impl Auth {
         db: &Db,
         attempt: Attempt,
         password: Password,
+        network: Option<ClientNetwork>,
         known: Option<&(User, String)>,
     ) -> Result<bool> {
         let in_time = {
@@ -272,7 +280,7 @@ impl Auth {
             audit!(info, user.id = known.map(|(user, _)| user.id.0), "sign-in refused: too soon");
         })?;
         let stored = known.map(|(_, hash)| hash.clone());
-        match self.hasher.verify(password, stored, in_time).await? {
+        match self.hasher.verify(password, stored, network, in_time).await? {
             Verdict::Right { outdated } => Ok(outdated),
             Verdict::Wrong => {
                 audit!(info, user.id = known.map(|(user, _)| user.id.0), "sign-in failed: wrong password");

@@ -4,6 +4,7 @@ mod access;
 mod addresses;
 mod authority;
 mod extras;
+mod floods;
 mod framing;
 mod input;
 mod log;
