@@ -95,6 +95,8 @@ pub(super) const SETTINGS: &[(&str, Allowed)] = &[
     ("auth.sign_in_free_failures_address", Whole(1, 100_000)),
     ("auth.sign_in_delay_max_seconds", Whole(1, 86_400)),
     ("auth.address_change_needs_password", Switch),
+    ("auth.sign_ups_per_address", LIMIT),
+    ("auth.sign_ins_per_address", LIMIT),
     ("auth.token_cache", Whole(0, 10_000_000)),
     ("bookshelf.access_minutes", Whole(1, 1_440)),
     ("bookshelf.refresh_days", Whole(1, 365)),

@@ -12,7 +12,6 @@ use crate::domain::auth::passwords::{Password, Weakness};
 use crate::domain::auth::proofs::{self, Purpose};
 use crate::domain::emails::Email;
 use crate::domain::letters;
-use crate::domain::limits::Who;
 use crate::domain::users::{self, NewUser, User};
 use crate::error::Error;
 use crate::http::answer::{Created, Done, Failure, Message};
@@ -202,8 +201,8 @@ pub async fn request_reset(app: App, input: Valid<Json<EmailGiven>>) -> Result<D
 /// Posts a letter that somebody asked for, unless the address has been sent enough of them: whoever asks from many
 /// places fills nobody's mailbox, and is not told.
 async fn post(app: &App, purpose: Purpose, email: Email) -> Result<(), Failure> {
-    match app.limiter.take(purpose.word(), Who::mailbox(&email), app.config.contactbook.limits.letters) {
-        Ok(_) => Ok(app.db.write(move |db| letters::post(db, purpose, &email)).await?),
+    match app.auth.rate_limits().letter(purpose, &email) {
+        Ok(()) => Ok(app.db.write(move |db| letters::post(db, purpose, &email)).await?),
         Err(Error::Refusal(_)) => Ok(()),
         Err(fault) => Err(fault.into()),
     }

@@ -43,9 +43,20 @@ pub struct Tokens {
 impl Auth {
     /// Adds a user with this password, for somebody at `address`. Where the e-mail address must be confirmed, a letter
     /// that asks for it goes into the outbox with the user.
+    ///
+    /// # Errors
+    /// `TooManyRequests` when there were too many sign-ups from there, or too many letters to the mailbox, and then
+    /// nothing is hashed or stored; `EmailTaken`, `UsernameTaken`; `Busy`.
     pub async fn sign_up(&self, db: &Db, new: NewUser, password: Password, address: IpAddr) -> Result<User> {
-        let hash = self.hash_for(db, &new, password, address).await?;
+        self.rate_limits.new_email(address)?;
+        // Taken names are refused before this costs anything; the transaction that adds the user looks again.
+        let now = self.clock.now();
+        db.read(|db| users::refuse_taken(db, &new, now))?;
         let confirm = self.must_confirm(&new);
+        if confirm {
+            self.rate_limits.letter(Purpose::ConfirmEmail, &new.email)?;
+        }
+        let hash = self.hasher.hash(password, Some(address.into())).await?;
         db.write(move |db| {
             ask_to_confirm(db, &new, confirm)?;
             users::create(db, &new, &hash)
@@ -66,7 +77,9 @@ impl Auth {
         password: Password,
         address: IpAddr,
     ) -> Result<User> {
-        let hash = self.hash_for(db, &new, password, address).await?;
+        let now = self.clock.now();
+        db.read(|db| users::refuse_taken(db, &new, now))?;
+        let hash = self.hasher.hash(password, Some(address.into())).await?;
         let confirm = self.must_confirm(&new);
         self.write_as(db, caller, Room::Free, move |db| {
             let admin = db.admin()?;
@@ -74,14 +87,6 @@ impl Auth {
             users::create_as_admin(db, &admin, &new, role, is_active, &hash)
         })
         .await
-    }
-
-    /// The hash of a new user's password. Taken names are refused before this costs anything; the transaction that
-    /// adds the user looks again.
-    async fn hash_for(&self, db: &Db, new: &NewUser, password: Password, address: IpAddr) -> Result<String> {
-        let now = self.clock.now();
-        db.read(|db| users::refuse_taken(db, new, now))?;
-        self.hasher.hash(password, Some(address.into())).await
     }
 
     fn must_confirm(&self, new: &NewUser) -> bool {
@@ -92,7 +97,12 @@ impl Auth {
     ///
     /// An unknown user and a wrong password are refused alike and in the same time. Only after a right password
     /// is the user's state looked at.
+    ///
+    /// # Errors
+    /// `TooManyRequests`, before anything is looked up; `WrongCredentials`, `TooManyAttempts`, what shuts the user out,
+    /// `Busy`.
     pub async fn sign_in(self: &Arc<Self>, db: &Db, given: SignIn, lifetimes: Lifetimes) -> Result<Tokens> {
+        self.rate_limits.sign_in(given.address)?;
         let known = db.read(|db| users::with_password(db, &given.login)).context("looking the user up")?;
         let attempt = attempt_at(known.as_ref(), &given.login, given.address);
         let network = Some(given.address.into());
@@ -162,7 +172,7 @@ impl Auth {
     /// It counts as a sign-in: unknown users and wrong passwords are refused alike as `WrongPassword`, in the same
     /// time, and only after a right password is the user's state looked at. `unfit` says what is wrong with the
     /// new password, knowing whose it is to be. Where a token came along, it must still be good when the password
-    /// changes.
+    /// changes; without one this counts towards the limit of sign-ins.
     pub async fn change_password<E: From<Error>>(
         self: &Arc<Self>,
         db: &Db,
@@ -171,6 +181,9 @@ impl Auth {
         new: Password,
         unfit: impl FnOnce(Weakness) -> E,
     ) -> Result<(), E> {
+        if by.is_none() {
+            self.rate_limits.sign_in(given.address)?;
+        }
         let known = db.read(|db| users::with_password(db, &given.login))?;
         let attempt = attempt_at(known.as_ref(), &given.login, given.address);
         let network = Some(given.address.into());

@@ -18,6 +18,7 @@ mod races;
 mod refresh;
 mod removal;
 mod sessions;
+mod sign_ups;
 mod spelling;
 mod throttle;
 mod tokens;
