@@ -352,7 +352,10 @@ mod tests {
         let (asked, was_asked) = mpsc::channel();
         until_begun(&pool).await;
         let begun = tokio::time::Instant::now();
-        assert_busy(pool.run(Rank::First, None, move |_| Ok(asked.send(()).unwrap())).await);
+        assert_busy(
+            pool.run(Rank::First, None, move |_| asked.send(()).map_err(|error| Error::Fault(error.into())))
+                .await,
+        );
         assert_eq!(begun.elapsed().as_secs(), 5);
         tokio::time::resume();
         drop(release);
@@ -370,9 +373,12 @@ mod tests {
         let run = |from: [u8; 4], name: &'static str| {
             let (pool, did) = (pool.clone(), did.clone());
             let network = Some(std::net::IpAddr::from(from).into());
-            tokio::spawn(
-                async move { pool.run(Rank::First, network, move |_| Ok(did.send(name).unwrap())).await },
-            )
+            tokio::spawn(async move {
+                pool.run(Rank::First, network, move |_| {
+                    did.send(name).map_err(|error| Error::Fault(error.into()))
+                })
+                .await
+            })
         };
         let held = tokio::spawn(held);
         until_begun(&pool).await;
