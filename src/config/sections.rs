@@ -170,6 +170,8 @@ pub struct Auth {
     pub sign_ups_per_address: Limit,
     /// Sign-ins from one address, or from one /64 of IPv6, over all APIs, good ones and failed ones.
     pub sign_ins_per_address: Limit,
+    /// Sessions of one user at one time, 1–100,000; over it the least recently used one ends.
+    pub sessions_per_user: u32,
     /// Verified tokens that are remembered, 0–10,000,000; 0 verifies each anew.
     pub token_cache: u64,
 }
@@ -198,6 +200,7 @@ impl Default for Auth {
             sign_ups_per_address: Limit::Rate { count: 100, per_seconds: 3_600 },
             // Two a second, for hours on end: a campus or a mobile network behind one address.
             sign_ins_per_address: Limit::per_minute(120),
+            sessions_per_user: 500,
             token_cache: 10_000,
         }
     }

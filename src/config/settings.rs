@@ -97,6 +97,7 @@ pub(super) const SETTINGS: &[(&str, Allowed)] = &[
     ("auth.address_change_needs_password", Switch),
     ("auth.sign_ups_per_address", LIMIT),
     ("auth.sign_ins_per_address", LIMIT),
+    ("auth.sessions_per_user", Whole(1, 100_000)),
     ("auth.token_cache", Whole(0, 10_000_000)),
     ("bookshelf.access_minutes", Whole(1, 1_440)),
     ("bookshelf.refresh_days", Whole(1, 365)),

@@ -114,7 +114,7 @@ impl Auth {
             return Err(refusal.into());
         }
         let rehashed = if outdated { Some(self.hasher.hash(given.password, network).await?) } else { None };
-        let id = self.clock.new_secret_id();
+        let (id, sessions_max) = (self.clock.new_secret_id(), self.settings.sessions_per_user);
         let session = db
             .write_in(Room::Reserve, move |db| {
                 // The user may have changed while the password was hashed.
@@ -130,7 +130,7 @@ impl Auth {
                 }
                 throttle::forgive(db, user.id, &attempt)?;
                 accounts::note_activity(db, &[(user.id, db.now)])?;
-                sessions::open(db, &user, id, lifetimes)
+                sessions::open(db, &user, id, lifetimes, sessions_max)
             })
             .await?;
         audit!(info, user.id = session.user_id.0, session.id = %session.id, "signed in");
