@@ -27,6 +27,7 @@ use self::known::Known;
 use self::passwords::Hasher;
 pub use self::rate_limits::RateLimits;
 pub use self::sign_in::{SignIn, Tokens};
+pub use self::throttle::forget_familiar_addresses;
 use self::tokens::{Bad, Claims, Kind, Names};
 use super::limits::Limiter;
 use super::users::{Role, UserId};

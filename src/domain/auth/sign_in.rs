@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::passwords::{Password, Verdict, Weakness, weakness};
 use super::proofs::{self, Purpose};
 use super::sessions::{self, Rotation, Session};
-use super::throttle::{self, Attempt};
+use super::throttle::{self, Attempt, Name};
 use super::tokens::{self, Claims, Kind};
 use super::{Auth, Caller, claims};
 use crate::audit;
@@ -218,8 +218,8 @@ impl Auth {
     }
 
     /// Sets a new password by a mailed proof: one to reset it, or one that puts an address back, which happens as well.
-    /// Every token of the user dies, and every other proof. Failed sign-ins of others keep whoever has the proof no
-    /// longer waiting.
+    /// Every token of the user dies, and every other proof; no address but this one is familiar any longer. Failed
+    /// sign-ins of others keep whoever has the proof no longer waiting.
     ///
     /// `unfit` says what is wrong with the new password, knowing whose it is to be.
     ///
@@ -238,13 +238,16 @@ impl Auth {
         let (user, email) = db.read(|db| proofs::holder(db, purpose, &proof, now))?;
         refuse_own_names(&User { email, ..user.clone() }, &new, unfit)?;
         let hash = self.hasher.hash(new, Some(address.into())).await?;
-        let (id, attempt) = (user.id, Attempt::new(user.uuid.as_bytes(), address));
+        let id = user.id;
+        // Whichever name the user signs in by.
+        let attempts =
+            [Name::Email, Name::Username].map(|name| Attempt::new(user.uuid.as_bytes(), name, address));
         db.write_in(Room::Reserve, move |db| {
             match purpose {
                 Purpose::RestoreEmail => addresses::restore(db, &proof, &hash)?,
                 _ => proofs::reset_password(db, &proof, &hash)?,
             };
-            throttle::forgive(db, id, &attempt)
+            attempts.iter().try_for_each(|attempt| throttle::forgive(db, id, attempt))
         })
         .await?;
         match purpose {
@@ -349,8 +352,9 @@ fn refuse_own_names<E>(user: &User, new: &Password, unfit: impl FnOnce(Weakness)
 
 /// An unknown account is counted by the name it was called by, a known one by what it is.
 fn attempt_at(known: Option<&(User, String)>, login: &Login, address: IpAddr) -> Attempt {
+    let name = if login.is_username() { Name::Username } else { Name::Email };
     match known {
-        Some((user, _)) => Attempt::new(user.uuid.as_bytes(), address),
-        None => Attempt::new(login.key().as_bytes(), address),
+        Some((user, _)) => Attempt::new(user.uuid.as_bytes(), name, address),
+        None => Attempt::new(login.key().as_bytes(), name, address),
     }
 }
