@@ -6,10 +6,8 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::config::{Config, Environment};
 use crate::db::{self, Db, DirLock, Room, migrate};
-use crate::domain::auth::proofs::Purpose;
 use crate::domain::auth::{Auth, Caller, WriteAs};
-use crate::domain::emails::Email;
-use crate::domain::limits::{Limiter, Who};
+use crate::domain::limits::Limiter;
 use crate::domain::pictures::Studio;
 use crate::domain::quota::Quotas;
 use crate::error::Result;
@@ -63,9 +61,10 @@ impl App {
             migrate::up(&path, &clock, None)?;
         }
         let db = Db::open(&database_options(&config), clock.clone())?;
-        let auth = Auth::open(&config.auth, &config.keys(), config.longest_token(), &db, clock.clone())?;
+        let limiter = Limiter::new(clock.clone());
+        let auth = Auth::open(&config, &db, limiter.clone(), clock.clone())?;
         let mail = Mail::open(&config, db.clone(), clock.clone())?;
-        let (limiter, studio) = (Limiter::new(clock.clone()), Studio::new()?);
+        let studio = Studio::new()?;
         let quotas = Quotas::new(clock.clone(), config.users.quota_mb);
         Ok(Self(Arc::new(State {
             config,
@@ -117,15 +116,6 @@ impl App {
         f: impl Fn(&WriteAs<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         self.auth.write_as(&self.db, caller, Room::Reserve, f).await
-    }
-
-    /// Counts a letter to this mailbox.
-    ///
-    /// # Errors
-    /// `RateLimited` when the mailbox has had enough of them.
-    pub fn admit_letter(&self, purpose: Purpose, email: &Email) -> Result<()> {
-        let limit = self.config.contactbook.limits.letters;
-        self.limiter.take(purpose.word(), Who::mailbox(email), limit).map(drop)
     }
 
     /// Whether addresses under the reserved domain `.test` are taken.

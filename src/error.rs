@@ -75,6 +75,13 @@ pub enum Refusal {
         /// Until the next window begins.
         wait: Duration,
     },
+    /// Too many sign-ups, sign-ins or letters: more than the limit that holds over all APIs.
+    TooManyRequests {
+        /// How many there may be in one window.
+        count: u32,
+        /// Until the next window begins.
+        wait: Duration,
+    },
     /// The refresh token cannot be decoded, or its time is over.
     RefreshInvalid,
     /// A token of another kind was sent where a refresh token belongs.

@@ -253,7 +253,7 @@ async fn client(
 }
 
 /// Whether an answer has all the bytes that its head announces.
-fn is_whole(answer: &[u8]) -> bool {
+pub fn is_whole(answer: &[u8]) -> bool {
     let Some(head) = answer.windows(4).position(|window| window == b"\r\n\r\n") else { return false };
     let announced = answer[..head].split(|byte| *byte == b'\n').find_map(|line| {
         std::str::from_utf8(line).ok()?.strip_prefix("content-length: ")?.trim().parse().ok()

@@ -76,9 +76,13 @@ impl UserChange {
             };
             app.auth.confirm_password(&app.db, caller, password, from.0).await?;
         }
-        app.admit_letter(Purpose::ConfirmEmail, new)?;
+        let limits = app.auth.rate_limits();
+        if caller.role() != Role::Admin {
+            limits.new_email(from.0)?;
+        }
+        limits.letter(Purpose::ConfirmEmail, new)?;
         if let Ok(old) = Email::parse(&user.email, true) {
-            app.admit_letter(Purpose::RestoreEmail, &old)?;
+            limits.letter(Purpose::RestoreEmail, &old)?;
         }
         Ok(())
     }

@@ -73,8 +73,13 @@ fn example_taken(act: Act) -> [Refusal; 2] {
 /// What somebody may be refused with who changes a user: names that are taken, too many letters to an address, and a
 /// password that was asked for and is another.
 fn example_change_refusals() -> Vec<Refusal> {
-    let limited = Refusal::RateLimited { count: 10, per_seconds: 3_600, wait: EXAMPLE_WAIT };
+    let limited = Refusal::TooManyRequests { count: 10, wait: EXAMPLE_WAIT };
     [&example_taken(Act::Update)[..], &[limited, Refusal::WrongPassword]].concat()
+}
+
+/// What a stranger may be refused with who signs up.
+fn example_sign_up_refusals(taken: &[Refusal]) -> Vec<Refusal> {
+    [taken, &[Refusal::TooManyRequests { count: 100, wait: EXAMPLE_WAIT }]].concat()
 }
 
 /// What somebody may be refused with who signs in.
@@ -86,6 +91,7 @@ fn example_sign_in_refusals() -> Vec<Refusal> {
         Refusal::UserBlocked,
         Refusal::UserDeleted,
         Refusal::TooManyAttempts(EXAMPLE_WAIT),
+        Refusal::TooManyRequests { count: 120, wait: EXAMPLE_WAIT },
     ]
 }
 

@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Environment};
 use crate::db::{Db, DirLock, migrate};
 use crate::domain::auth::passwords::{Hasher, Password, Weakness, weakness};
-use crate::domain::auth::{Admin, hasher_settings};
+use crate::domain::auth::{Admin, forget_familiar_addresses, hasher_settings};
 use crate::domain::directory;
 use crate::domain::emails::Email;
 use crate::domain::users::{self, NewUser, Patch, Role, User};
@@ -75,7 +75,10 @@ pub fn run(config: &Config, command: AdminCommand) -> Result<()> {
             let user = db.read(|db| users::by_email(db, &email))?;
             let own = [user.email.as_str(), user.username.as_deref().unwrap_or_default()];
             let hash = hash(config, &clock, password(password_stdin)?, &own)?;
-            db.write_blocking(move |db| users::set_password(db, user.id, &hash))?;
+            db.write_blocking(move |db| {
+                users::set_password(db, user.id, &hash)?;
+                forget_familiar_addresses(db, user.id)
+            })?;
             say(format_args!("{email} has a new password; every session ended"))?;
         }
         AdminCommand::List => {

@@ -340,6 +340,7 @@ fn sentence(error: &Error) -> String {
         | Refusal::WrongCredentials
         | Refusal::EmailUnconfirmed
         | Refusal::TooManyAttempts(_)
+        | Refusal::TooManyRequests { .. }
         | Refusal::RefreshInvalid
         | Refusal::RefreshWrongKind
         | Refusal::RefreshRevoked

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::values::{Networks, Secret, host};
+use super::values::{Limit, Networks, Secret, host};
 use crate::clock::Zone;
 
 /// What the server is for.
@@ -166,6 +166,12 @@ pub struct Auth {
     pub sign_in_delay_max_seconds: u64,
     /// Whether users need their password, besides a token, to change their own e-mail address.
     pub address_change_needs_password: bool,
+    /// Sign-ups, and changes of e-mail addresses, from one address, or from one /64 of IPv6, over all APIs.
+    pub sign_ups_per_address: Limit,
+    /// Sign-ins from one address, or from one /64 of IPv6, over all APIs, good ones and failed ones.
+    pub sign_ins_per_address: Limit,
+    /// Sessions of one user at one time, 1–100,000; over it the least recently used one ends.
+    pub sessions_per_user: u32,
     /// Verified tokens that are remembered, 0–10,000,000; 0 verifies each anew.
     pub token_cache: u64,
 }
@@ -190,6 +196,11 @@ impl Default for Auth {
             sign_in_free_failures_address: 50,
             sign_in_delay_max_seconds: 900,
             address_change_needs_password: false,
+            // A lecture hall behind one address signs up within the hour.
+            sign_ups_per_address: Limit::Rate { count: 100, per_seconds: 3_600 },
+            // Two a second, for hours on end: a campus or a mobile network behind one address.
+            sign_ins_per_address: Limit::per_minute(120),
+            sessions_per_user: 500,
             token_cache: 10_000,
         }
     }

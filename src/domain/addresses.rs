@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rusqlite::named_params;
 
+use super::auth::forget_familiar_addresses;
 use super::auth::proofs::{self, Purpose};
 use super::emails::Email;
 use super::letters;
@@ -138,8 +139,7 @@ pub fn restore(db: &Write, token: &str, password_hash: &str) -> Result<User> {
     db.execute(sql, named_params! { ":email": email, ":now": db.now, ":id": user.id })?;
     users::set_password(db, user.id, password_hash)?;
     db.execute("delete from proofs where user_id = :id", named_params! { ":id": user.id })?;
-    let sql = "delete from familiar_addresses where user_id = :id";
-    db.execute(sql, named_params! { ":id": user.id })?;
+    forget_familiar_addresses(db, user.id)?;
     Ok(user)
 }
 

@@ -16,6 +16,7 @@ mod pool;
 pub mod quota;
 pub mod removal;
 pub mod todos;
+mod turns;
 pub mod users;
 
 use rusqlite::types::{FromSqlError, FromSqlResult, ValueRef};

@@ -5,6 +5,7 @@
 //! is left in it.
 
 use std::io::Cursor;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use image::codecs::jpeg::JpegEncoder;
@@ -16,7 +17,7 @@ use image::{
 };
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
-use super::pool::Pool;
+use super::pool::{Pool, Rank};
 use crate::error::{Context, Error, Refusal, Result};
 
 /// The largest upload, in bytes.
@@ -90,14 +91,14 @@ impl Studio {
         Ok(Self(Pool::new("pictures", THREADS, QUEUE)?))
     }
 
-    /// Does what [`make`] does. An upload whose caller goes away while it waits is forgotten.
+    /// Does what [`make`] does, for a client at `address`. An upload whose caller goes away while it waits is forgotten.
     ///
     /// # Errors
-    /// Those of [`make`], and `Refusal::Busy` when too many wait.
-    pub async fn make(&self, upload: impl AsRef<[u8]> + Send + 'static) -> Result<Picture> {
+    /// Those of [`make`], and `Refusal::Busy` when too many wait, or it waited for 5 s.
+    pub async fn make(&self, address: IpAddr, upload: impl AsRef<[u8]> + Send + 'static) -> Result<Picture> {
         // Before it takes a place in the queue.
         refuse_large(upload.as_ref())?;
-        self.0.run(move |()| make(upload.as_ref())).await
+        self.0.run(Rank::First, Some(address.into()), move |()| make(upload.as_ref())).await
     }
 }
 

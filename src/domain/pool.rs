@@ -1,20 +1,26 @@
-//! Pool: a few slow threads for work that would hold up answers, with a short queue before them.
+//! Pool: a few slow threads for work that would hold up answers, with a short queue before them in which client networks
+//! take turns.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
+pub use super::turns::Rank;
+use super::turns::{Ticket, Turns};
 use crate::error::{Context, Error, Refusal, Result};
+use crate::network::ClientNetwork;
 
 /// How long a thread keeps its memory without work.
 const MEMORY_KEEP: Duration = Duration::from_secs(10);
+/// How long work may wait for a thread.
+const WAIT_MAX: Duration = Duration::from_secs(5);
 /// After how long a refused caller may come again.
-const BUSY_WAIT: Duration = Duration::from_secs(1);
+const BUSY: Refusal = Refusal::Busy(Duration::from_secs(1));
 /// How much kinder to others a thread of a pool is than the threads that answer, of at most 19.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
@@ -33,7 +39,7 @@ impl<M> Clone for Pool<M> {
 
 impl<M> fmt::Debug for Pool<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool").field("queue", &self.0.0.limit).finish_non_exhaustive()
+        f.debug_struct("Pool").finish_non_exhaustive()
     }
 }
 
@@ -58,27 +64,35 @@ impl<M: Default + 'static> Pool<M> {
         Ok(pool)
     }
 
-    /// Does the work on one of the threads and waits for its result. Work whose caller goes away while it waits
-    /// in the queue is never begun.
+    /// Does the work on one of the threads, for a client of `network`, and waits for its result. Work whose caller goes
+    /// away while it waits in the queue is never begun.
     ///
     /// # Errors
-    /// What the work returns; `Refusal::Busy` when too many wait; a fault when it panics.
+    /// What the work returns; `Refusal::Busy` when too many wait (see [`Turns`]), or it waited for 5 s, and then it was
+    /// not begun; a fault when it panics.
     pub async fn run<T: Send + 'static>(
         &self,
+        rank: Rank,
+        network: Option<ClientNetwork>,
         work: impl FnOnce(&mut M) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let (answer, answered) = oneshot::channel();
-        // Lives as long as this future is waited for.
-        let caller = Arc::new(());
-        self.0.0.push(Job {
-            caller: Arc::downgrade(&caller),
-            work: Box::new(move |memory| {
+        let queue = &self.0.0;
+        let (answer, mut answered) = oneshot::channel();
+        let ticket = queue.push(
+            rank,
+            network,
+            Box::new(move |memory| {
                 // Nobody may be listening any more.
-                let _ = answer.send(work(memory));
+                let _ = answer.send(memory.and_then(work));
             }),
-        })?;
-        let answer = answered.await;
-        drop(caller);
+        );
+        // Leaves the queue when this future is not waited for any longer.
+        let place = Place { queue, ticket };
+        let answer = match timeout(WAIT_MAX, &mut answered).await {
+            Ok(answer) => answer,
+            Err(_) if place.leave() => Err(BUSY)?,
+            Err(_) => answered.await,
+        };
         answer.unwrap_or_else(|_| Err(Error::fault("work in a pool ended in a panic")))
     }
 }
@@ -89,49 +103,53 @@ impl<M> Drop for Owner<M> {
     }
 }
 
+/// A job's place in the queue, which it leaves when this is dropped.
+struct Place<'a, M> {
+    queue: &'a Queue<M>,
+    ticket: Ticket,
+}
+
+impl<M> Place<'_, M> {
+    /// Leaves the queue; whether the job still waited there.
+    fn leave(&self) -> bool {
+        // Dropped when the lock is free again.
+        let job = self.queue.lock().jobs.remove(self.ticket);
+        job.is_some()
+    }
+}
+
+impl<M> Drop for Place<'_, M> {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
 /// The jobs that wait for a thread.
 struct Queue<M> {
     state: Mutex<State<M>>,
     ready: Condvar,
-    limit: usize,
 }
 
 struct State<M> {
-    jobs: VecDeque<Job<M>>,
+    jobs: Turns<Job<M>>,
     closed: bool,
 }
 
-struct Job<M> {
-    /// Dead when nobody waits for the answer.
-    caller: Weak<()>,
-    work: Work<M>,
-}
-
-type Work<M> = Box<dyn FnOnce(&mut M) + Send>;
-
-impl<M> Job<M> {
-    fn is_wanted(&self) -> bool {
-        self.caller.strong_count() > 0
-    }
-}
+/// Does its work with a thread's memory, or answers that it cannot be done.
+type Job<M> = Box<dyn FnOnce(Result<&mut M>) + Send>;
 
 impl<M> Queue<M> {
     fn new(limit: usize) -> Self {
-        let state = State { jobs: VecDeque::with_capacity(limit), closed: false };
-        Self { state: Mutex::new(state), ready: Condvar::new(), limit }
+        Self { state: Mutex::new(State { jobs: Turns::new(limit), closed: false }), ready: Condvar::new() }
     }
 
-    fn push(&self, job: Job<M>) -> Result<()> {
-        let mut state = self.lock();
-        if state.jobs.len() >= self.limit {
-            state.jobs.retain(Job::is_wanted);
+    fn push(&self, rank: Rank, network: Option<ClientNetwork>, job: Job<M>) -> Ticket {
+        let (ticket, left) = self.lock().jobs.push(rank, network, job);
+        match left {
+            Some(job) => job(Err(BUSY.into())),
+            None => self.ready.notify_one(),
         }
-        if state.jobs.len() >= self.limit {
-            return Err(Refusal::Busy(BUSY_WAIT).into());
-        }
-        state.jobs.push_back(job);
-        self.ready.notify_one();
-        Ok(())
+        ticket
     }
 
     fn close(&self) {
@@ -151,11 +169,9 @@ impl<M: Default> Queue<M> {
         be_kind();
         let mut memory = None;
         while let Some(job) = self.next(&mut memory) {
-            if job.is_wanted() {
-                let memory = memory.get_or_insert_with(M::default);
-                // A panic drops the caller's channel, which answers him, and costs this one job.
-                let _ = catch_unwind(AssertUnwindSafe(|| (job.work)(memory)));
-            }
+            let memory = memory.get_or_insert_with(M::default);
+            // A panic drops the caller's channel, which answers the caller, and costs this one job.
+            let _ = catch_unwind(AssertUnwindSafe(|| job(Ok(memory))));
         }
     }
 
@@ -163,7 +179,7 @@ impl<M: Default> Queue<M> {
     fn next(&self, memory: &mut Option<M>) -> Option<Job<M>> {
         let mut state = self.lock();
         loop {
-            if let Some(job) = state.jobs.pop_front() {
+            if let Some(job) = state.jobs.pop() {
                 return Some(job);
             }
             if state.closed {
@@ -208,24 +224,24 @@ mod tests {
     async fn a_panic_costs_one_answer_and_not_the_thread() {
         let pool = pool(4);
         for _ in 0..3 {
-            match pool.run(|_| -> Result<()> { panic!("as the test wants it") }).await {
+            match pool.run(Rank::First, None, |_| -> Result<()> { panic!("as the test wants it") }).await {
                 Err(Error::Fault(fault)) => assert!(fault.to_string().contains("panic"), "{fault}"),
                 other => panic!("{other:?}"),
             }
         }
-        assert_eq!(pool.run(|_| Ok(7)).await.unwrap(), 7);
+        assert_eq!(pool.run(Rank::First, None, |_| Ok(7)).await.unwrap(), 7);
     }
 
     #[tokio::test]
     async fn a_thread_keeps_its_memory_from_job_to_job() {
         let pool = pool(4);
-        pool.run(|memory| {
+        pool.run(Rank::First, None, |memory| {
             memory.push(1);
             Ok(())
         })
         .await
         .unwrap();
-        assert_eq!(pool.run(|memory| Ok(memory.clone())).await.unwrap(), [1]);
+        assert_eq!(pool.run(Rank::First, None, |memory| Ok(memory.clone())).await.unwrap(), [1]);
     }
 
     #[tokio::test]
@@ -236,7 +252,7 @@ mod tests {
         let run = |work: Box<dyn FnOnce() + Send>| {
             let pool = pool.clone();
             tokio::spawn(async move {
-                pool.run(|_| {
+                pool.run(Rank::First, None, |_| {
                     work();
                     Ok(())
                 })
@@ -272,11 +288,11 @@ mod tests {
         let pool = pool(4);
         let (release, released) = mpsc::channel::<()>();
         let (asked, was_asked) = mpsc::channel();
-        let held = pool.run(move |_| {
+        let held = pool.run(Rank::First, None, move |_| {
             let _ = released.recv();
             Ok(())
         });
-        let left = pool.run(move |_| {
+        let left = pool.run(Rank::First, None, move |_| {
             asked.send(()).unwrap();
             Ok(())
         });
@@ -293,8 +309,94 @@ mod tests {
             drop(release);
             held.await.unwrap();
         }
-        pool.run(|_| Ok(())).await.unwrap();
+        pool.run(Rank::First, None, |_| Ok(())).await.unwrap();
         assert!(was_asked.recv().is_err());
+    }
+
+    /// A thread that is kept busy until the sender goes.
+    fn hold(pool: &Pool<Vec<u8>>) -> (mpsc::Sender<()>, impl Future<Output = Result<u8>> + use<>) {
+        let (release, released) = mpsc::channel::<()>();
+        let pool = pool.clone();
+        let held = async move {
+            pool.run(Rank::First, None, move |_| {
+                let _ = released.recv();
+                Ok(1)
+            })
+            .await
+        };
+        (release, held)
+    }
+
+    /// Waits for the thread to take what was just sent.
+    async fn until_begun(pool: &Pool<Vec<u8>>) {
+        tokio::task::yield_now().await;
+        while !pool.0.0.lock().jobs.is_empty() {
+            thread::yield_now();
+        }
+    }
+
+    #[track_caller]
+    fn assert_busy<T: fmt::Debug>(answer: Result<T>) {
+        match answer {
+            Err(Error::Refusal(refusal)) => assert_eq!(refusal, Refusal::Busy(Duration::from_secs(1))),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The clock goes on by itself whenever there is nothing to do but to wait for it.
+    #[tokio::test(start_paused = true)]
+    async fn what_has_waited_for_5_seconds_is_busy_and_never_begun() {
+        let pool = pool(4);
+        let (release, held) = hold(&pool);
+        let held = tokio::spawn(held);
+        let (asked, was_asked) = mpsc::channel();
+        until_begun(&pool).await;
+        let begun = tokio::time::Instant::now();
+        assert_busy(
+            pool.run(Rank::First, None, move |_| asked.send(()).map_err(|error| Error::Fault(error.into())))
+                .await,
+        );
+        assert_eq!(begun.elapsed().as_secs(), 5);
+        tokio::time::resume();
+        drop(release);
+        assert_eq!(held.await.unwrap().unwrap(), 1, "what was begun is done, however long it takes");
+        pool.run(Rank::First, None, |_| Ok(())).await.unwrap();
+        assert!(was_asked.recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_newcomer_finds_room_and_the_longest_line_loses_its_youngest() {
+        let pool = pool(3);
+        let (release, held) = hold(&pool);
+        let (one, other) = ([192, 0, 2, 1], [192, 0, 2, 2]);
+        let (did, done) = mpsc::channel();
+        let run = |from: [u8; 4], name: &'static str| {
+            let (pool, did) = (pool.clone(), did.clone());
+            let network = Some(std::net::IpAddr::from(from).into());
+            tokio::spawn(async move {
+                pool.run(Rank::First, network, move |_| {
+                    did.send(name).map_err(|error| Error::Fault(error.into()))
+                })
+                .await
+            })
+        };
+        let held = tokio::spawn(held);
+        until_begun(&pool).await;
+        let flood = [run(one, "a1"), run(one, "a2"), run(one, "a3")];
+        tokio::task::yield_now().await;
+        let refused = run(one, "a4");
+        let newcomer = run(other, "b1");
+        tokio::task::yield_now().await;
+        assert_busy(refused.await.unwrap());
+        drop(release);
+        held.await.unwrap().unwrap();
+        newcomer.await.unwrap().unwrap();
+        let [a1, a2, a3] = flood;
+        a1.await.unwrap().unwrap();
+        a2.await.unwrap().unwrap();
+        assert_busy(a3.await.unwrap());
+        drop(did);
+        assert_eq!(done.iter().collect::<Vec<_>>(), ["a1", "b1", "a2"]);
     }
 
     #[tokio::test]
@@ -303,7 +405,7 @@ mod tests {
         let queue = Arc::downgrade(&pool.0.0);
         let clone = pool.clone();
         drop(pool);
-        clone.run(|_| Ok(())).await.unwrap();
+        clone.run(Rank::First, None, |_| Ok(())).await.unwrap();
         drop(clone);
         while queue.strong_count() > 0 {
             thread::yield_now();

@@ -393,10 +393,13 @@ impl Login {
     /// The text by which tries for an unknown user are counted. It tells two names apart where the table does:
     /// otherwise two spellings that share a counter would show that neither is anybody's.
     pub fn key(&self) -> String {
-        match self {
-            Self::EmailOrUsername(name) if !name.contains('@') => username_key(name),
-            Self::Email(login) | Self::EmailOrUsername(login) => login.trim().to_ascii_lowercase(),
-        }
+        let (Self::Email(login) | Self::EmailOrUsername(login)) = self;
+        if self.is_username() { username_key(login) } else { login.trim().to_ascii_lowercase() }
+    }
+
+    /// Whether it is a username.
+    pub fn is_username(&self) -> bool {
+        matches!(self, Self::EmailOrUsername(name) if !name.contains('@'))
     }
 }
 
@@ -421,12 +424,12 @@ pub fn with_password(db: &Read, login: &Login) -> Result<Option<(User, String)>>
     let key = login.key();
     let find =
         |sql| db.one(sql, named_params! { ":key": key }, |row| Ok((User::from_row(row)?, row.get(20)?)));
-    match login {
-        Login::EmailOrUsername(name) if !name.contains('@') => find(BY_USERNAME),
-        _ => match find(BY_EMAIL)? {
-            None => find(DELETED),
-            found => Ok(found),
-        },
+    if login.is_username() {
+        return find(BY_USERNAME);
+    }
+    match find(BY_EMAIL)? {
+        None => find(DELETED),
+        found => Ok(found),
     }
 }
 

@@ -133,6 +133,9 @@ fn default_words(refusal: &Refusal) -> Words {
         Refusal::TooManyAttempts(_) => {
             (StatusCode::TOO_MANY_REQUESTS, "Too many failed sign-ins. Please try again later.")
         }
+        Refusal::TooManyRequests { .. } => {
+            (StatusCode::TOO_MANY_REQUESTS, "Too many requests. Please try again later.")
+        }
         Refusal::RateLimited { count, per_seconds, .. } => {
             let sentence = format!("Rate limit exceeded: {}", limits::in_words(*count, *per_seconds));
             return (StatusCode::TOO_MANY_REQUESTS, sentence.into());
@@ -243,7 +246,9 @@ fn add_headers(refusal: &Refusal, status: StatusCode, headers: &mut HeaderMap) {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""));
         }
         Refusal::TooManyAttempts(wait) => limits::refuse(headers, 1, *wait),
-        Refusal::RateLimited { count, wait, .. } => limits::refuse(headers, *count, *wait),
+        Refusal::RateLimited { count, wait, .. } | Refusal::TooManyRequests { count, wait } => {
+            limits::refuse(headers, *count, *wait);
+        }
         Refusal::Busy(wait) => {
             headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
         }

@@ -1,6 +1,7 @@
 //! Extractors: the application's state, who asks, and from where.
 
 use std::net::IpAddr;
+use std::sync::Once;
 
 use salvo::extract::Metadata;
 use salvo::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
@@ -12,6 +13,7 @@ use crate::app::App;
 use crate::config::Directory;
 use crate::domain::auth::Caller;
 use crate::error::{Error, Refusal, Result};
+use crate::network::is_local;
 use crate::scope;
 
 /// What the house knows of the request at hand. The outermost hoop puts it into the depot.
@@ -288,6 +290,9 @@ pub(super) fn client_address(request: &Request, app: &App) -> IpAddr {
     };
     let trusted = &app.config.server.trusted_proxies;
     if !trusted.contains(peer) {
+        if is_local(peer) && request.headers().contains_key(&X_FORWARDED_FOR) {
+            warn_of_proxy(peer);
+        }
         return peer;
     }
     // By bytes: a proxy of ours appends to whatever the client sent, be it text or not.
@@ -308,4 +313,15 @@ pub(super) fn client_address(request: &Request, app: &App) -> IpAddr {
         }
     }
     client
+}
+
+/// Says once that there seems to be a proxy that is not trusted: then all its clients count as one.
+fn warn_of_proxy(peer: IpAddr) {
+    static WARNED: Once = Once::new();
+    WARNED.call_once(|| {
+        tracing::warn!(
+            "X-Forwarded-For from {peer} is not believed: if a proxy runs there, name it in server.trusted_proxies, else \
+             all its clients count as one address"
+        );
+    });
 }

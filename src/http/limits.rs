@@ -11,20 +11,26 @@ use super::extract::{app_of, caller_if_any, client_address};
 use crate::config::{Config, Limit};
 use crate::domain::limits::Who;
 
-/// Counts the requests for one route before its handler sees them: no body was read and nothing hashed. They are
-/// counted by the user whose good access token came along, else by the client's address. Answers carry
+/// Counts the requests for one route before its handler sees them: no body was read and nothing hashed. Answers carry
 /// `RateLimit-Limit`, `-Remaining` and `-Reset`, the refused ones `Retry-After`, too (RFC 9110 §10.2.3), all in
 /// seconds.
 #[derive(Debug)]
 pub struct Limited {
     route: &'static str,
     limit: fn(&Config) -> Limit,
+    by_user: bool,
 }
 
 impl Limited {
-    /// Counts under a name of the route's own, whatever path leads there, by the limit that the settings have.
-    pub fn new(route: &'static str, limit: fn(&Config) -> Limit) -> Self {
-        Self { route, limit }
+    /// Counts by the client's address, also where a token comes along: somebody with many accounts has no more for it.
+    /// The name is the route's own, whatever path leads there, and the limit the one that the settings have.
+    pub fn by_address(route: &'static str, limit: fn(&Config) -> Limit) -> Self {
+        Self { route, limit, by_user: false }
+    }
+
+    /// Counts by the user whose good access token came along, else by the client's address.
+    pub fn by_user(route: &'static str, limit: fn(&Config) -> Limit) -> Self {
+        Self { route, limit, by_user: true }
     }
 
     fn admit(&self, request: &Request, depot: &Depot, headers: &mut HeaderMap) -> Result<(), Failure> {
@@ -33,10 +39,8 @@ impl Limited {
         if limit == Limit::Off {
             return Ok(());
         }
-        let who = match caller_if_any(request, app)? {
-            Some(caller) => Who::User(caller.id()),
-            None => client_address(request, app).into(),
-        };
+        let caller = if self.by_user { caller_if_any(request, app)? } else { None };
+        let who = caller.map_or_else(|| client_address(request, app).into(), |caller| Who::User(caller.id()));
         if let Some(left) = app.limiter.take(self.route, who, limit)? {
             tell(headers, left.count, left.remaining, left.reset);
         }
@@ -145,9 +149,9 @@ mod tests {
             let app = App::open(config, clock.clone()).unwrap();
             let things = at("things")
                 .post(create)
-                .limited(("create_thing", |config| config.contactbook.limits.create_contact))
+                .limited_by_user(("create_thing", |config| config.contactbook.limits.create_contact))
                 .get(find)
-                .limited(("find_thing", |config| config.contactbook.limits.find_contact))
+                .limited_by_user(("find_thing", |config| config.contactbook.limits.find_contact))
                 .delete(create);
             let router = Router::with_path("api").push(things.into());
             let service = Service::new(router).hoop(Edge::new(app.clone(), &[]));
@@ -200,7 +204,7 @@ mod tests {
 
         /// Registers somebody who signs in; the access token as a header has it.
         async fn token(&self, name: &str) -> String {
-            let hash = self.app.auth.hasher().hash(Password::new(PASSWORD.into())).await.unwrap();
+            let hash = self.app.auth.hasher().hash(Password::new(PASSWORD.into()), None).await.unwrap();
             let email = format!("{name}@example.com");
             let email = Email::parse(&email, true).unwrap();
             let login = Login::Email(email.as_str().to_owned());

@@ -58,12 +58,22 @@ impl Resource {
         self.add(&["DELETE"], Router::new().delete(goal))
     }
 
-    /// Limits the method that was named last: see [`Limited`]. The route's name among all routes, such as the
-    /// operation id, and the setting.
+    /// Limits the method that was named last, by the client's address: see [`Limited`]. The route's name among all
+    /// routes, such as the operation id, and the setting.
     #[must_use]
-    pub fn limited(mut self, (route, limit): (&'static str, fn(&Config) -> Limit)) -> Self {
+    pub fn limited(self, (route, limit): (&'static str, fn(&Config) -> Limit)) -> Self {
+        self.hoop(Limited::by_address(route, limit))
+    }
+
+    /// The same by user, for a method that demands a token.
+    #[must_use]
+    pub fn limited_by_user(self, (route, limit): (&'static str, fn(&Config) -> Limit)) -> Self {
+        self.hoop(Limited::by_user(route, limit))
+    }
+
+    fn hoop(mut self, limited: Limited) -> Self {
         let last = self.routers.pop().expect("a method is named before its limit");
-        self.routers.push(last.hoop(Limited::new(route, limit)));
+        self.routers.push(last.hoop(limited));
         self
     }
 

@@ -80,13 +80,15 @@ impl Input for ActiveQuery {
 pub async fn admin_create_user(
     app: App,
     _caller: Caller,
+    address: Address,
     input: Valid<Json<AdminCreate>>,
     admin: Administrator,
 ) -> Result<Created<ShowUser>, Failure> {
     let Json(given) = input.0;
     let new = given.register.new_user(&app);
     let standing = (given.role, given.is_active);
-    let user = app.auth.create_user(&app.db, admin.0, new, standing, given.register.password).await?;
+    let user =
+        app.auth.create_user(&app.db, admin.0, new, standing, given.register.password, address.0).await?;
     Ok(Created(ShowUser::whole(user)))
 }
 

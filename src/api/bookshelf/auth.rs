@@ -65,9 +65,13 @@ impl Input for Register {
 ///
 /// Makes a user with the role `user`. Whoever registered may sign in at every API.
 #[endpoint(operation_id = "register_user", tags(TAG_AUTH))]
-pub async fn register_user(app: App, input: Valid<Json<Register>>) -> Result<Created<ShowUser>, Failure> {
+pub async fn register_user(
+    app: App,
+    address: Address,
+    input: Valid<Json<Register>>,
+) -> Result<Created<ShowUser>, Failure> {
     let Json(given) = input.0;
-    let user = app.auth.sign_up(&app.db, given.new_user(&app), given.password).await?;
+    let user = app.auth.sign_up(&app.db, given.new_user(&app), given.password, address.0).await?;
     Ok(Created(ShowUser::whole(user)))
 }
 

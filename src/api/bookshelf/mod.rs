@@ -97,7 +97,7 @@ fn refusals(operation: &str) -> Vec<Refusal> {
     let taken = super::example_taken(Act::Create);
     let shut_out = [Refusal::UserInactive, Refusal::UserBlocked, Refusal::UserDeleted];
     match operation {
-        "register_user" => taken.to_vec(),
+        "register_user" => super::example_sign_up_refusals(&taken),
         "log_in" => super::example_sign_in_refusals(),
         "refresh_tokens" => [
             &[Refusal::RefreshInvalid, Refusal::RefreshWrongKind, Refusal::RefreshRevoked][..],

@@ -12,7 +12,6 @@ use crate::domain::auth::passwords::{Password, Weakness};
 use crate::domain::auth::proofs::{self, Purpose};
 use crate::domain::emails::Email;
 use crate::domain::letters;
-use crate::domain::limits::Who;
 use crate::domain::users::{self, NewUser, User};
 use crate::error::Error;
 use crate::http::answer::{Created, Done, Failure, Message};
@@ -121,14 +120,18 @@ impl Input for NewPasswordGiven {
 ///
 /// A letter asks to confirm the address; before that nobody signs in, at no API.
 #[endpoint(operation_id = "sign_up", tags(TAG_AUTH))]
-pub async fn sign_up(app: App, input: Valid<Json<SignUp>>) -> Result<Created<SignedUp>, Failure> {
+pub async fn sign_up(
+    app: App,
+    address: Address,
+    input: Valid<Json<SignUp>>,
+) -> Result<Created<SignedUp>, Failure> {
     let Json(given) = input.0;
     let new = NewUser {
         display_name: Some(given.username),
         confirm_required: true,
         ..NewUser::new(app.clock.new_id(), given.email)
     };
-    let user = app.auth.sign_up(&app.db, new, given.password).await?;
+    let user = app.auth.sign_up(&app.db, new, given.password, address.0).await?;
     Ok(Created(SignedUp { user: user.into(), detail: "Successfully created" }))
 }
 
@@ -189,8 +192,8 @@ pub async fn request_reset(app: App, input: Valid<Json<EmailGiven>>) -> Result<D
 /// Posts a letter that somebody asked for, unless the address has been sent enough of them: whoever asks from many
 /// places fills nobody's mailbox, and is not told.
 async fn post(app: &App, purpose: Purpose, email: Email) -> Result<(), Failure> {
-    match app.limiter.take(purpose.word(), Who::mailbox(&email), app.config.contactbook.limits.letters) {
-        Ok(_) => Ok(app.db.write(move |db| letters::post(db, purpose, &email)).await?),
+    match app.auth.rate_limits().letter(purpose, &email) {
+        Ok(()) => Ok(app.db.write(move |db| letters::post(db, purpose, &email)).await?),
         Err(Error::Refusal(_)) => Ok(()),
         Err(fault) => Err(fault.into()),
     }

@@ -20,7 +20,7 @@ use crate::domain::pictures::{Picture, UPLOAD_BYTES_MAX};
 use crate::domain::quota;
 use crate::error::Refusal;
 use crate::http::answer::{Created, Done, Failure, Page};
-use crate::http::extract::Confirmed;
+use crate::http::extract::{Address, Confirmed};
 use crate::http::forms::Upload;
 use crate::http::input::{Fields, Input, Json, Path, Query, Valid, schema};
 use crate::http::rules::{CalendarDate, Cursor, Rule, integer, text};
@@ -284,12 +284,13 @@ pub async fn delete_contact(
 pub async fn update_avatar(
     app: App,
     caller: Confirmed,
+    address: Address,
     input: Valid<(Path<ContactPath>, Upload<UPLOAD_BYTES_MAX>)>,
 ) -> Result<Done<ContactOut>, Failure> {
     let (Path(ContactPath { id }), Upload(file)) = input.0;
     // Before it is drawn for nothing.
     app.db.read(|db| contacts::by_id(db, &caller.0, id))?;
-    let picture = app.studio.make(file).await?;
+    let picture = app.studio.make(address.0, file).await?;
     let name = avatars::new_name(&app.clock);
     let contact = app
         .store_as(caller.0, quota::PICTURE, move |db| contacts::set_picture(db, id, &name, &picture))

@@ -141,24 +141,26 @@ fn routes() -> Vec<Router> {
         .push(
             at("/")
                 .get(contacts::list_contacts)
-                .limited(limit("list_contacts"))
+                .limited_by_user(limit("list_contacts"))
                 .post(contacts::create_contact)
-                .limited(limit("create_contact"))
+                .limited_by_user(limit("create_contact"))
                 .into(),
         )
         // Before a contact of that name.
-        .push(at("bd").get(contacts::list_birthdays).limited(limit("list_birthdays")).into())
+        .push(at("bd").get(contacts::list_birthdays).limited_by_user(limit("list_birthdays")).into())
         .push(
             at("{id}")
                 .get(contacts::find_contact)
-                .limited(limit("find_contact"))
+                .limited_by_user(limit("find_contact"))
                 .put(contacts::update_contact)
-                .limited(limit("update_contact"))
+                .limited_by_user(limit("update_contact"))
                 .delete(contacts::delete_contact)
-                .limited(limit("delete_contact"))
+                .limited_by_user(limit("delete_contact"))
                 .into(),
         )
-        .push(at("{id}/avatar").patch(contacts::update_avatar).limited(limit("update_avatar")).into());
+        .push(
+            at("{id}/avatar").patch(contacts::update_avatar).limited_by_user(limit("update_avatar")).into(),
+        );
     let email = at("email/confirm/{email_token}")
         .get(email::confirm_email)
         .limited(limit("confirm_email"))
@@ -183,7 +185,7 @@ fn routes() -> Vec<Router> {
 /// What each operation may be refused with, besides what its arguments imply.
 fn refusals(operation: &str) -> Vec<Refusal> {
     let mut refusals = match operation {
-        "sign_up" => vec![Refusal::EmailTaken(Act::Create, super::EXAMPLE_EMAIL.into())],
+        "sign_up" => super::example_sign_up_refusals(&super::example_taken(Act::Create)[..1]),
         "log_in_confirmed" => super::example_sign_in_refusals(),
         "refresh_by_bearer" => vec![
             Refusal::NotAuthenticated,

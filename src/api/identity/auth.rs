@@ -77,11 +77,12 @@ struct OwnNumber {
 #[endpoint(operation_id = "register_email", tags(TAG_AUTH))]
 pub async fn register_email(
     app: App,
+    address: Address,
     input: Valid<Json<EmailRegister>>,
 ) -> Result<Done<Registered>, Failure> {
     let Json(given) = input.0;
     let new = NewUser::new(app.clock.new_id(), given.email);
-    let user = app.auth.sign_up(&app.db, new, given.password).await?;
+    let user = app.auth.sign_up(&app.db, new, given.password, address.0).await?;
     Ok(Done(Registered { email: user.email }))
 }
 

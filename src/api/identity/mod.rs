@@ -91,7 +91,7 @@ fn routes() -> Vec<Router> {
 fn refusals(operation: &str) -> Vec<Refusal> {
     let nobody = Refusal::UserNotFound(UserKey::Id(1));
     match operation {
-        "register_email" => vec![Refusal::EmailTaken(Act::Create, super::EXAMPLE_EMAIL.into())],
+        "register_email" => super::example_sign_up_refusals(&super::example_taken(Act::Create)[..1]),
         "sign_in" => super::example_sign_in_refusals(),
         "renew_tokens" => vec![Refusal::RefreshWrongKind, Refusal::RefreshInvalid],
         "replace_password" => {

@@ -59,7 +59,7 @@ fn routes() -> Vec<Router> {
 fn refusals(operation: &str) -> Vec<Refusal> {
     let item = super::EXAMPLE_ID;
     match operation {
-        "create_store_manager" => vec![Refusal::EmailTaken(Act::Create, super::EXAMPLE_EMAIL.into())],
+        "create_store_manager" => super::example_sign_up_refusals(&super::example_taken(Act::Create)[..1]),
         "create_token" => super::example_sign_in_refusals(),
         // The one GET that writes.
         "log_out_store_manager" => vec![Refusal::StorageFull],

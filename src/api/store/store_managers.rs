@@ -77,11 +77,12 @@ struct AccessToken {
 #[endpoint(operation_id = "create_store_manager", tags(TAG_MANAGERS))]
 pub async fn create_store_manager(
     app: App,
+    address: Address,
     input: Valid<Json<StoreManagerCreate>>,
 ) -> Result<Created<StoreManager>, Failure> {
     let Json(given) = input.0;
     let new = NewUser { display_name: Some(given.name), ..NewUser::new(app.clock.new_id(), given.email) };
-    let user = app.auth.sign_up(&app.db, new, given.password).await?;
+    let user = app.auth.sign_up(&app.db, new, given.password, address.0).await?;
     Ok(Created(user.into()))
 }
 

@@ -52,10 +52,11 @@ struct ExpiringToken {
 #[endpoint(operation_id = "register_account", tags(TAG_AUTH))]
 pub async fn register_account(
     app: App,
+    address: Address,
     input: Valid<Json<AccountCreate>>,
 ) -> Result<Created<Account>, Failure> {
     let Json(given) = input.0;
-    add(&app, given).await
+    add(&app, address, given).await
 }
 
 /// Sign in

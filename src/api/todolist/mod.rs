@@ -188,7 +188,9 @@ fn refusals(operation: &str) -> Vec<Refusal> {
     let browsing = [Refusal::NotAuthenticated, Refusal::AdminRequired];
     let state = [Refusal::TokenExpired, Refusal::TokenOfInactive];
     let others = match operation {
-        "register_account" | "create_account" => return super::example_taken(Act::Create).to_vec(),
+        "register_account" | "create_account" => {
+            return super::example_sign_up_refusals(&super::example_taken(Act::Create));
+        }
         "log_in_with_json" => return super::example_sign_in_refusals(),
         "list_accounts" => return browsing.to_vec(),
         "get_account" => return [&browsing[..], &[no_user]].concat(),

@@ -174,13 +174,13 @@ impl Input for AccountPath {
 }
 
 /// Adds a user, the same for both routes that do.
-pub async fn add(app: &App, given: AccountCreate) -> Result<Created<Account>, Failure> {
+pub async fn add(app: &App, address: Address, given: AccountCreate) -> Result<Created<Account>, Failure> {
     let new = NewUser {
         username: Some(given.username),
         full_name: Some(given.full_name),
         ..NewUser::new(app.clock.new_id(), given.email)
     };
-    let user = app.auth.sign_up(&app.db, new, given.password).await?;
+    let user = app.auth.sign_up(&app.db, new, given.password, address.0).await?;
     Ok(Created(Account::whole(user)))
 }
 
@@ -190,10 +190,11 @@ pub async fn add(app: &App, given: AccountCreate) -> Result<Created<Account>, Fa
 #[endpoint(operation_id = "create_account", tags(TAG_USERS))]
 pub async fn create_account(
     app: App,
+    address: Address,
     input: Valid<Json<AccountCreate>>,
 ) -> Result<Created<Account>, Failure> {
     let Json(given) = input.0;
-    add(&app, given).await
+    add(&app, address, given).await
 }
 
 /// List the users, oldest first

@@ -9,13 +9,13 @@ pub mod keys;
 mod known;
 pub mod passwords;
 pub mod proofs;
+mod rate_limits;
 pub mod sessions;
 mod sign_in;
 mod throttle;
 pub mod tokens;
 mod weakness;
 
-use std::path::Path;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -26,12 +26,15 @@ pub use self::authority::WriteAs;
 use self::keys::Keyring;
 use self::known::Known;
 use self::passwords::Hasher;
+pub use self::rate_limits::RateLimits;
 pub use self::sign_in::{SignIn, Tokens};
+pub use self::throttle::forget_familiar_addresses;
 use self::tokens::{Bad, Claims, Kind, Names};
+use super::limits::Limiter;
 use super::users::{Role, UserId};
 use super::{accounts, letters};
 use crate::clock::Clock;
-use crate::config;
+use crate::config::{self, Config};
 use crate::db::{Change, Db, Room};
 use crate::error::{Error, Refusal, Result};
 
@@ -119,6 +122,7 @@ pub struct Auth {
     names: Names,
     keys: Keys,
     hasher: Hasher,
+    rate_limits: RateLimits,
     known: Arc<Known>,
 }
 
@@ -132,14 +136,10 @@ struct Keys {
 
 impl Auth {
     /// Opens the keyring (its first key is made here) and listens to `db` for what must be forgotten. A
-    /// retired key verifies for `longest_token` more.
-    pub fn open(
-        settings: &config::Auth,
-        key_directory: &Path,
-        longest_token: Duration,
-        db: &Db,
-        clock: Clock,
-    ) -> Result<Arc<Self>> {
+    /// retired key verifies for as long as a token of any API can be good.
+    pub fn open(config: &Config, db: &Db, limiter: Limiter, clock: Clock) -> Result<Arc<Self>> {
+        let (settings, longest_token) = (&config.auth, config.longest_token());
+        let key_directory = &config.keys();
         if !key_directory.exists() {
             Keyring::open(key_directory, &clock, longest_token)?;
         }
@@ -167,6 +167,7 @@ impl Auth {
             settings: settings.clone(),
             clock,
             hasher,
+            rate_limits: RateLimits::new(config, limiter),
             known,
         }))
     }
@@ -174,6 +175,11 @@ impl Auth {
     /// The threads that hash passwords.
     pub fn hasher(&self) -> &Hasher {
         &self.hasher
+    }
+
+    /// The limits that hold over all APIs.
+    pub fn rate_limits(&self) -> &RateLimits {
+        &self.rate_limits
     }
 
     /// Says who sent this access token. Costs a signature check and a point read once, a look-up afterwards.

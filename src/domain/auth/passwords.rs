@@ -10,8 +10,9 @@ use zeroize::Zeroizing;
 
 pub use super::weakness::{Weakness, weakness};
 use crate::clock::Clock;
-use crate::domain::pool::Pool;
+use crate::domain::pool::{Pool, Rank};
 use crate::error::{Context, Error, Result};
+use crate::network::ClientNetwork;
 
 /// In code points.
 pub const PASSWORD_LEN_MIN: usize = 8;
@@ -132,10 +133,11 @@ impl Hasher {
         Ok(Self { pool, shared: Arc::new(Shared { clock, params, nobody }) })
     }
 
-    /// Hashes a password into a PHC string with a fresh salt. Refused as `Busy` when too many wait.
-    pub async fn hash(&self, password: Password) -> Result<String> {
+    /// Hashes a password into a PHC string with a fresh salt, for a client of `network`. Verifying goes first. Refused as
+    /// `Busy` when too many wait, or it waited for 5 s.
+    pub async fn hash(&self, password: Password, network: Option<ClientNetwork>) -> Result<String> {
         let shared = Arc::clone(&self.shared);
-        self.pool.run(move |memory| shared.hash(&password, memory)).await
+        self.pool.run(Rank::Second, network, move |memory| shared.hash(&password, memory)).await
     }
 
     /// Hashes a password on the calling thread, for commands.
@@ -145,7 +147,7 @@ impl Hasher {
 
     /// Holds a password against the stored PHC string, or against nobody's: that takes as long and is always
     /// `Wrong`, so that the time does not tell who is registered. So is a password that is too long to be
-    /// anybody's. Refused as `Busy` when too many wait.
+    /// anybody's. Refused as `Busy` when too many wait, or it waited for 5 s.
     ///
     /// `proceed` is asked on the hashing thread right before the hashing, when the wait in the queue is over; its
     /// refusal is the answer. A caller that goes away while waiting is forgotten, and `proceed` never asked.
@@ -153,11 +155,12 @@ impl Hasher {
         &self,
         password: Password,
         stored: Option<String>,
+        network: Option<ClientNetwork>,
         proceed: impl FnOnce() -> Result<()> + Send + 'static,
     ) -> Result<Verdict> {
         let shared = Arc::clone(&self.shared);
         self.pool
-            .run(move |memory| {
+            .run(Rank::First, network, move |memory| {
                 proceed()?;
                 shared.verify(&password, stored.as_deref(), memory)
             })
@@ -272,16 +275,17 @@ mod tests {
     async fn a_hash_is_a_phc_string_with_the_settings_and_a_salt_of_its_own() {
         let settings = Settings { memory_kib: 19_456, iterations: 2, ..SMALL };
         let hasher = hasher(settings);
-        let one = hasher.hash(password("a secret of mine")).await.unwrap();
+        let one = hasher.hash(password("a secret of mine"), None).await.unwrap();
         let other = hasher.hash_blocking(&password("a secret of mine")).unwrap();
         assert!(one.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{one}");
         assert_ne!(one, other);
         let parts: Vec<_> = one.split('$').map(str::len).collect();
         assert_eq!(parts[4..], [22, 43], "16 bytes of salt and 32 of output in base64");
         for stored in [one, other] {
-            let verdict = hasher.verify(password("a secret of mine"), Some(stored.clone()), || Ok(())).await;
+            let verdict =
+                hasher.verify(password("a secret of mine"), Some(stored.clone()), None, || Ok(())).await;
             assert_eq!(verdict.unwrap(), Verdict::Right { outdated: false });
-            let verdict = hasher.verify(password("a secret of mine "), Some(stored), || Ok(())).await;
+            let verdict = hasher.verify(password("a secret of mine "), Some(stored), None, || Ok(())).await;
             assert_eq!(verdict.unwrap(), Verdict::Wrong);
         }
     }
@@ -290,13 +294,14 @@ mod tests {
     async fn a_hash_of_another_maker_is_verified_with_its_own_parameters() {
         // From the reference implementation's own tests.
         let stored = "$argon2id$v=19$m=256,t=2,p=2$c29tZXNhbHQ$bQk8UB/VmZZF4Oo79iDXuL5/0ttZwg2f/5U52iv1cDc";
-        let verdict = hasher(SMALL).verify(password("password"), Some(stored.to_owned()), || Ok(())).await;
+        let verdict =
+            hasher(SMALL).verify(password("password"), Some(stored.to_owned()), None, || Ok(())).await;
         assert_eq!(verdict.unwrap(), Verdict::Right { outdated: true });
     }
 
     #[tokio::test]
     async fn a_hash_is_outdated_when_a_setting_has_changed() {
-        let stored = hasher(SMALL).hash(password("a secret of mine")).await.unwrap();
+        let stored = hasher(SMALL).hash(password("a secret of mine"), None).await.unwrap();
         for (settings, outdated) in [
             (SMALL, false),
             (Settings { memory_kib: 128, ..SMALL }, true),
@@ -304,8 +309,9 @@ mod tests {
             (Settings { memory_kib: 64, parallelism: 2, ..SMALL }, true),
             (Settings { threads: 2, queue: 9, ..SMALL }, false),
         ] {
-            let verdict =
-                hasher(settings).verify(password("a secret of mine"), Some(stored.clone()), || Ok(())).await;
+            let verdict = hasher(settings)
+                .verify(password("a secret of mine"), Some(stored.clone()), None, || Ok(()))
+                .await;
             assert_eq!(verdict.unwrap(), Verdict::Right { outdated });
         }
     }
@@ -313,7 +319,7 @@ mod tests {
     #[tokio::test]
     async fn a_damaged_hash_is_a_fault_that_does_not_repeat_it() {
         let hasher = hasher(SMALL);
-        let good = hasher.hash(password("a secret of mine")).await.unwrap();
+        let good = hasher.hash(password("a secret of mine"), None).await.unwrap();
         for bad in [
             String::new(),
             String::from("plain text"),
@@ -326,7 +332,7 @@ mod tests {
             good.rsplit_once('$').unwrap().0.to_owned(),
             format!("{good}$"),
         ] {
-            match hasher.verify(password("a secret of mine"), Some(bad.clone()), || Ok(())).await {
+            match hasher.verify(password("a secret of mine"), Some(bad.clone()), None, || Ok(())).await {
                 Err(Error::Fault(fault)) => {
                     let text = format!("{fault:#}");
                     assert_eq!(
@@ -373,7 +379,7 @@ mod tests {
         let hasher = hasher(SMALL);
         let wait = Refusal::TooManyAttempts(Duration::from_secs(7));
         let refusal = wait.clone();
-        match hasher.verify(password("a secret of mine"), None, move || Err(refusal.into())).await {
+        match hasher.verify(password("a secret of mine"), None, None, move || Err(refusal.into())).await {
             Err(Error::Refusal(refusal)) => assert_eq!(refusal, wait),
             other => panic!("{other:?}"),
         }

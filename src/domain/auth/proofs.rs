@@ -9,6 +9,7 @@ use rusqlite::named_params;
 use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use sha2::{Digest, Sha256};
 
+use super::forget_familiar_addresses;
 use crate::clock::Timestamp;
 use crate::db::{Read, Write};
 use crate::domain::users::{self, User, UserId};
@@ -134,13 +135,14 @@ pub fn confirm_email(db: &Write, token: &str) -> Result<bool> {
 }
 
 /// Sets the password to one of this hash. Whoever reads the mail has the address: it is confirmed, too.
-/// Every token and every other proof of the user dies. Whose it is.
+/// Every token and every other proof of the user dies, and no address is familiar any longer. Whose it is.
 ///
 /// # Errors
 /// `ProofInvalid`.
 pub fn reset_password(db: &Write, token: &str, password_hash: &str) -> Result<User> {
     let (user, email) = holder(db, Purpose::ResetPassword, token, db.now)?;
     users::set_password(db, user.id, password_hash)?;
+    forget_familiar_addresses(db, user.id)?;
     if email.eq_ignore_ascii_case(&user.email) {
         users::confirm_email(db, user.id)?;
     }

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use const_format::concatcp;
 use rusqlite::named_params;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -55,8 +56,9 @@ fn refresh_jti(session: Uuid, seq: i64) -> Uuid {
     uuid::Builder::from_custom_bytes(digest[..16].try_into().expect("SHA-256 has 32 bytes")).into_uuid()
 }
 
-/// Begins a session that ends by itself when its last token does.
-pub fn open(db: &Write, user: &User, id: Uuid, lifetimes: Lifetimes) -> Result<Session> {
+/// Begins a session that ends by itself when its last token does. Of the user's others the `max - 1` that were begun or
+/// refreshed last go on, and the rest ends.
+pub fn open(db: &Write, user: &User, id: Uuid, lifetimes: Lifetimes, max: u32) -> Result<Session> {
     let sql = "insert into sessions (id, user_id, refreshed_at, created_at, expires_at, keeps_refresh)
                values (:id, :user, :now, :now, :expires, :keeps)";
     let expires = db.now.plus(lifetimes.session());
@@ -66,6 +68,10 @@ pub fn open(db: &Write, user: &User, id: Uuid, lifetimes: Lifetimes) -> Result<S
             ":id": id, ":user": user.id, ":now": db.now, ":expires": expires, ":keeps": lifetimes.keeps_refresh,
         },
     )?;
+    let ended = db.execute(END_SURPLUS, named_params! { ":user": user.id, ":id": id, ":others": max - 1 })?;
+    if ended > 0 {
+        forget(db, user.uuid);
+    }
     Ok(Session {
         id,
         user_id: user.id,
@@ -75,6 +81,12 @@ pub fn open(db: &Write, user: &User, id: Uuid, lifetimes: Lifetimes) -> Result<S
         refreshed_at: db.now,
     })
 }
+
+/// Where refreshes spend no token, a session counts from its beginning.
+const SURPLUS: &str = "select id from sessions where user_id = :user and ended_at is null and id <> :id
+     order by refreshed_at desc limit -1 offset :others";
+/// The rows go, so that signing in over and over does not fill the table.
+const END_SURPLUS: &str = concatcp!("delete from sessions where id in (", SURPLUS, ")");
 
 /// The user of this session and epoch as a caller, as things stand now.
 ///
@@ -244,4 +256,15 @@ pub fn purge(db: &Write) -> Result<bool> {
     let before = db.now.minus(KEEP_ENDED);
     let removed = db.execute(sql, named_params! { ":before": before, ":max": PURGE_MAX })?;
     Ok(removed == usize::try_from(PURGE_MAX).unwrap_or(usize::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::tests::refuse_scan;
+
+    #[test]
+    fn a_sign_in_looks_at_no_sessions_but_those_of_its_user_that_live() {
+        refuse_scan(SURPLUS);
+    }
 }

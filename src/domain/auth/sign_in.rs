@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::passwords::{Password, Verdict, Weakness, weakness};
 use super::proofs::{self, Purpose};
 use super::sessions::{self, Rotation, Session};
-use super::throttle::{self, Attempt};
+use super::throttle::{self, Attempt, Name};
 use super::tokens::{self, Claims, Kind};
 use super::{Auth, Caller, claims};
 use crate::audit;
@@ -18,6 +18,7 @@ use crate::db::{Db, Room, Write};
 use crate::domain::users::{self, Login, NewUser, Role, User};
 use crate::domain::{accounts, addresses, letters};
 use crate::error::{Context, Error, Refusal, Result};
+use crate::network::ClientNetwork;
 
 /// What somebody signs in with.
 #[derive(Debug)]
@@ -40,11 +41,22 @@ pub struct Tokens {
 }
 
 impl Auth {
-    /// Adds a user with this password. Where the address must be confirmed, a letter that asks for it goes into the
-    /// outbox with the user.
-    pub async fn sign_up(&self, db: &Db, new: NewUser, password: Password) -> Result<User> {
-        let hash = self.hash_for(db, &new, password).await?;
+    /// Adds a user with this password, for somebody at `address`. Where the e-mail address must be confirmed, a letter
+    /// that asks for it goes into the outbox with the user.
+    ///
+    /// # Errors
+    /// `TooManyRequests` when there were too many sign-ups from there, or too many letters to the mailbox, and then
+    /// nothing is hashed or stored; `EmailTaken`, `UsernameTaken`; `Busy`.
+    pub async fn sign_up(&self, db: &Db, new: NewUser, password: Password, address: IpAddr) -> Result<User> {
+        self.rate_limits.new_email(address)?;
+        // Taken names are refused before this costs anything; the transaction that adds the user looks again.
+        let now = self.clock.now();
+        db.read(|db| users::refuse_taken(db, &new, now))?;
         let confirm = self.must_confirm(&new);
+        if confirm {
+            self.rate_limits.letter(Purpose::ConfirmEmail, &new.email)?;
+        }
+        let hash = self.hasher.hash(password, Some(address.into())).await?;
         db.write(move |db| {
             ask_to_confirm(db, &new, confirm)?;
             users::create(db, &new, &hash)
@@ -63,8 +75,11 @@ impl Auth {
         new: NewUser,
         (role, is_active): (Role, bool),
         password: Password,
+        address: IpAddr,
     ) -> Result<User> {
-        let hash = self.hash_for(db, &new, password).await?;
+        let now = self.clock.now();
+        db.read(|db| users::refuse_taken(db, &new, now))?;
+        let hash = self.hasher.hash(password, Some(address.into())).await?;
         let confirm = self.must_confirm(&new);
         self.write_as(db, caller, Room::Free, move |db| {
             let admin = db.admin()?;
@@ -72,14 +87,6 @@ impl Auth {
             users::create_as_admin(db, &admin, &new, role, is_active, &hash)
         })
         .await
-    }
-
-    /// The hash of a new user's password. Taken names are refused before this costs anything; the transaction that
-    /// adds the user looks again.
-    async fn hash_for(&self, db: &Db, new: &NewUser, password: Password) -> Result<String> {
-        let now = self.clock.now();
-        db.read(|db| users::refuse_taken(db, new, now))?;
-        self.hasher.hash(password).await
     }
 
     fn must_confirm(&self, new: &NewUser) -> bool {
@@ -90,18 +97,24 @@ impl Auth {
     ///
     /// An unknown user and a wrong password are refused alike and in the same time. Only after a right password
     /// is the user's state looked at.
+    ///
+    /// # Errors
+    /// `TooManyRequests`, before anything is looked up; `WrongCredentials`, `TooManyAttempts`, what shuts the user out,
+    /// `Busy`.
     pub async fn sign_in(self: &Arc<Self>, db: &Db, given: SignIn, lifetimes: Lifetimes) -> Result<Tokens> {
+        self.rate_limits.sign_in(given.address)?;
         let known = db.read(|db| users::with_password(db, &given.login)).context("looking the user up")?;
         let attempt = attempt_at(known.as_ref(), &given.login, given.address);
-        let outdated = self.prove(db, attempt, given.password.clone(), known.as_ref()).await?;
+        let network = Some(given.address.into());
+        let outdated = self.prove(db, attempt, given.password.clone(), network, known.as_ref()).await?;
         let Some((user, stored)) = known else { return Err(Refusal::WrongCredentials.into()) };
         let require_confirmed = self.settings.require_confirmed_email;
         if let Some(refusal) = user.shut_out(require_confirmed) {
             audit!(info, user.id = user.id.0, "sign-in refused: {refusal:?}");
             return Err(refusal.into());
         }
-        let rehashed = if outdated { Some(self.hasher.hash(given.password).await?) } else { None };
-        let id = self.clock.new_secret_id();
+        let rehashed = if outdated { Some(self.hasher.hash(given.password, network).await?) } else { None };
+        let (id, sessions_max) = (self.clock.new_secret_id(), self.settings.sessions_per_user);
         let session = db
             .write_in(Room::Reserve, move |db| {
                 // The user may have changed while the password was hashed.
@@ -117,7 +130,7 @@ impl Auth {
                 }
                 throttle::forgive(db, user.id, &attempt)?;
                 accounts::note_activity(db, &[(user.id, db.now)])?;
-                sessions::open(db, &user, id, lifetimes)
+                sessions::open(db, &user, id, lifetimes, sessions_max)
             })
             .await?;
         audit!(info, user.id = session.user_id.0, session.id = %session.id, "signed in");
@@ -154,7 +167,7 @@ impl Auth {
     /// It counts as a sign-in: unknown users and wrong passwords are refused alike as `WrongPassword`, in the same
     /// time, and only after a right password is the user's state looked at. `unfit` says what is wrong with the
     /// new password, knowing whose it is to be. Where a token came along, it must still be good when the password
-    /// changes.
+    /// changes; without one this counts towards the limit of sign-ins.
     pub async fn change_password<E: From<Error>>(
         self: &Arc<Self>,
         db: &Db,
@@ -163,9 +176,13 @@ impl Auth {
         new: Password,
         unfit: impl FnOnce(Weakness) -> E,
     ) -> Result<(), E> {
+        if by.is_none() {
+            self.rate_limits.sign_in(given.address)?;
+        }
         let known = db.read(|db| users::with_password(db, &given.login))?;
         let attempt = attempt_at(known.as_ref(), &given.login, given.address);
-        self.prove(db, attempt, given.password, known.as_ref()).await.map_err(wrong_password)?;
+        let network = Some(given.address.into());
+        self.prove(db, attempt, given.password, network, known.as_ref()).await.map_err(wrong_password)?;
         let Some((user, stored)) = known else { return Err(Error::from(Refusal::WrongPassword).into()) };
         let require_confirmed = self.settings.require_confirmed_email;
         if let Some(refusal) = user.shut_out(require_confirmed) {
@@ -173,7 +190,7 @@ impl Auth {
         }
         refuse_own_names(&user, &new, unfit)?;
         let id = user.id;
-        let hash = self.hasher.hash(new).await?;
+        let hash = self.hasher.hash(new, network).await?;
         let auth = self.clone();
         db.write_in(Room::Reserve, move |db| {
             if let Some(caller) = &by {
@@ -196,8 +213,8 @@ impl Auth {
     }
 
     /// Sets a new password by a mailed proof: one to reset it, or one that puts an address back, which happens as well.
-    /// Every token of the user dies, and every other proof. Failed sign-ins of others keep whoever has the proof no
-    /// longer waiting.
+    /// Every token of the user dies, and every other proof; no address but this one is familiar any longer. Failed
+    /// sign-ins of others keep whoever has the proof no longer waiting.
     ///
     /// `unfit` says what is wrong with the new password, knowing whose it is to be.
     ///
@@ -215,14 +232,17 @@ impl Auth {
         let now = self.clock.now();
         let (user, email) = db.read(|db| proofs::holder(db, purpose, &proof, now))?;
         refuse_own_names(&User { email, ..user.clone() }, &new, unfit)?;
-        let hash = self.hasher.hash(new).await?;
-        let (id, attempt) = (user.id, Attempt::new(user.uuid.as_bytes(), address));
+        let hash = self.hasher.hash(new, Some(address.into())).await?;
+        let id = user.id;
+        // Whichever name the user signs in by.
+        let attempts =
+            [Name::Email, Name::Username].map(|name| Attempt::new(user.uuid.as_bytes(), name, address));
         db.write_in(Room::Reserve, move |db| {
             match purpose {
                 Purpose::RestoreEmail => addresses::restore(db, &proof, &hash)?,
                 _ => proofs::reset_password(db, &proof, &hash)?,
             };
-            throttle::forgive(db, id, &attempt)
+            attempts.iter().try_for_each(|attempt| throttle::forgive(db, id, attempt))
         })
         .await?;
         match purpose {
@@ -247,7 +267,10 @@ impl Auth {
         let login = Login::Email(db.read(|db| users::own(db, caller))?.email);
         let known = db.read(|db| users::with_password(db, &login))?;
         let attempt = attempt_at(known.as_ref(), &login, address);
-        self.prove(db, attempt, password, known.as_ref()).await.map(drop).map_err(wrong_password)
+        self.prove(db, attempt, password, Some(address.into()), known.as_ref())
+            .await
+            .map(drop)
+            .map_err(wrong_password)
     }
 
     /// Checks a password within the limits for failed ones; whether its hash is outdated.
@@ -256,6 +279,7 @@ impl Auth {
         db: &Db,
         attempt: Attempt,
         password: Password,
+        network: Option<ClientNetwork>,
         known: Option<&(User, String)>,
     ) -> Result<bool> {
         let in_time = {
@@ -267,7 +291,7 @@ impl Auth {
             audit!(info, user.id = known.map(|(user, _)| user.id.0), "sign-in refused: too soon");
         })?;
         let stored = known.map(|(_, hash)| hash.clone());
-        match self.hasher.verify(password, stored, in_time).await? {
+        match self.hasher.verify(password, stored, network, in_time).await? {
             Verdict::Right { outdated } => Ok(outdated),
             Verdict::Wrong => {
                 audit!(info, user.id = known.map(|(user, _)| user.id.0), "sign-in failed: wrong password");
@@ -323,8 +347,9 @@ fn refuse_own_names<E>(user: &User, new: &Password, unfit: impl FnOnce(Weakness)
 
 /// An unknown account is counted by the name it was called by, a known one by what it is.
 fn attempt_at(known: Option<&(User, String)>, login: &Login, address: IpAddr) -> Attempt {
+    let name = if login.is_username() { Name::Username } else { Name::Email };
     match known {
-        Some((user, _)) => Attempt::new(user.uuid.as_bytes(), address),
-        None => Attempt::new(login.key().as_bytes(), address),
+        Some((user, _)) => Attempt::new(user.uuid.as_bytes(), name, address),
+        None => Attempt::new(login.key().as_bytes(), name, address),
     }
 }

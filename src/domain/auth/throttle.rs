@@ -1,9 +1,10 @@
 //! Throttle: failed sign-ins delay the next one, longer each time, and lock nobody out.
 //!
-//! Failures are counted by three subjects: an account from one address, an address, and an account from
-//! anywhere. The last counts only after [`ACCOUNT_FREE`] failures, and never for an address from which the
-//! account has signed in before: strangers cannot keep its owner out. Counts live in the database, hold over
-//! a restart, and are forgotten [`FORGET_AFTER`] after the last failure. A good sign-in is not counted.
+//! Failures are counted by three subjects: an account from one address, by the kind of name it was called by; an address;
+//! and an account from anywhere, which counts only after [`ACCOUNT_FREE`] failures. The last two do not count for an
+//! account from an address where it has signed in before: neither strangers to it nor what was tried at other accounts
+//! from there keep its owner out. Counts live in the database, hold over a restart, and are forgotten [`FORGET_AFTER`]
+//! after the last failure. A good sign-in is not counted.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -30,18 +31,29 @@ const MEANWHILE: Duration = Duration::from_secs(1);
 /// How many rows one purge removes at most.
 const PURGE_MAX: i64 = 500;
 
+/// What an account was called by.
+#[derive(Clone, Copy, Debug)]
+pub enum Name {
+    /// By its e-mail address.
+    Email,
+    /// By its username.
+    Username,
+}
+
 /// One attempt, by the digests that its failures are counted under: no address and no name is stored.
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt {
     pair: [u8; 32],
+    familiar: [u8; 32],
     address: [u8; 32],
     account: [u8; 32],
 }
 
 impl Attempt {
     /// An attempt at an account, named by whatever tells it from the others, from an address, of which the network
-    /// counts.
-    pub fn new(account: &[u8], address: IpAddr) -> Self {
+    /// counts. It was called by a name of this kind: with one counter for both, failures by the username would show
+    /// whose e-mail address it goes with.
+    pub fn new(account: &[u8], name: Name, address: IpAddr) -> Self {
         let address = ClientNetwork::from(address).bytes();
         let digest = |kind: &[u8], parts: [&[u8]; 2]| {
             let mut digest = Sha256::new().chain_update(kind);
@@ -52,7 +64,11 @@ impl Attempt {
             digest.finalize().into()
         };
         Self {
-            pair: digest(b"pair", [account, &address]),
+            pair: match name {
+                Name::Email => digest(b"pair", [account, &address]),
+                Name::Username => digest(b"pair by username", [account, &address]),
+            },
+            familiar: digest(b"pair", [account, &address]),
             address: digest(b"address", [&address, b""]),
             account: digest(b"account", [account, b""]),
         }
@@ -71,12 +87,11 @@ pub fn refuse_too_soon(db: &Read, now: Timestamp, settings: &config::Auth, attem
             db.one(sql, named_params! { ":subject": subject }, |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(failed.map_or(Duration::ZERO, |(failures, last)| remaining(now, last, failures, free, max)))
     };
-    let mut longest = wait(&attempt.pair, settings.sign_in_free_failures_account)?
-        .max(wait(&attempt.address, settings.sign_in_free_failures_address)?);
-    let by_account = wait(&attempt.account, ACCOUNT_FREE)?;
-    if by_account > longest && !is_familiar(db, attempt)? {
-        longest = by_account;
-    }
+    let by_pair = wait(&attempt.pair, settings.sign_in_free_failures_account)?;
+    let by_others = wait(&attempt.address, settings.sign_in_free_failures_address)?
+        .max(wait(&attempt.account, ACCOUNT_FREE)?);
+    let spared = by_others <= by_pair || is_familiar(db, attempt)?;
+    let longest = if spared { by_pair } else { by_others };
     if longest.is_zero() { Ok(()) } else { Err(Refusal::TooManyAttempts(round_up(longest)).into()) }
 }
 
@@ -96,7 +111,7 @@ fn round_up(wait: Duration) -> Duration {
 
 fn is_familiar(db: &Read, attempt: &Attempt) -> Result<bool> {
     let sql = "select 1 from familiar_addresses where subject = :subject";
-    Ok(db.one(sql, named_params! { ":subject": attempt.pair }, |_| Ok(()))?.is_some())
+    Ok(db.one(sql, named_params! { ":subject": attempt.familiar }, |_| Ok(()))?.is_some())
 }
 
 /// Counts a failure.
@@ -119,7 +134,13 @@ pub fn forgive(db: &Write, user: UserId, attempt: &Attempt) -> Result<()> {
     db.execute(sql, named_params! { ":pair": attempt.pair, ":account": attempt.account })?;
     let sql = "insert into familiar_addresses (subject, user_id, last_at) values (:subject, :user, :now)
                on conflict (subject) do update set last_at = :now";
-    db.execute(sql, named_params! { ":subject": attempt.pair, ":user": user, ":now": db.now })?;
+    db.execute(sql, named_params! { ":subject": attempt.familiar, ":user": user, ":now": db.now })?;
+    Ok(())
+}
+
+/// Forgets every address that the account is familiar with.
+pub fn forget_familiar_addresses(db: &Write, user: UserId) -> Result<()> {
+    db.execute("delete from familiar_addresses where user_id = :user", named_params! { ":user": user })?;
     Ok(())
 }
 
@@ -174,7 +195,7 @@ mod tests {
 
     #[test]
     fn addresses_of_one_ipv6_subscriber_count_as_one() {
-        let attempt = |address: &str| Attempt::new(b"ada", address.parse().unwrap());
+        let attempt = |address: &str| Attempt::new(b"ada", Name::Email, address.parse().unwrap());
         assert_eq!(attempt("2001:db8:1:2::1").pair, attempt("2001:db8:1:2:ffff::9").pair);
         assert_ne!(attempt("2001:db8:1:2::1").pair, attempt("2001:db8:1:3::1").pair);
         assert_eq!(attempt("::ffff:10.0.0.1").address, attempt("10.0.0.1").address);

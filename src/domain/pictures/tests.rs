@@ -382,13 +382,14 @@ fn an_upload_above_5_mib_is_too_large_and_one_below_is_not() {
 
 #[tokio::test]
 async fn the_studio_draws_what_it_is_given_and_refuses_the_rest() {
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
     let studio = Studio::new().unwrap();
     let (_, upload) = files().into_iter().next().unwrap();
-    assert_eq!(studio.make(upload.clone()).await.unwrap(), make(&upload).unwrap());
+    assert_eq!(studio.make(HERE, upload.clone()).await.unwrap(), make(&upload).unwrap());
     for (upload, expected) in
         [(vec![0; 9], Refusal::UnsupportedImage), (vec![0; UPLOAD_BYTES_MAX + 1], Refusal::BodyTooLarge)]
     {
-        match studio.make(upload).await {
+        match studio.make(HERE, upload).await {
             Err(Error::Refusal(refusal)) => assert_eq!(refusal, expected),
             other => panic!("{other:?}"),
         }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::binary::Place;
+use crate::binary::{Place, connect};
 use crate::house::{PASSWORD, answer};
 
 const ADA: &str = "ada@example.com";
@@ -205,8 +205,14 @@ async fn a_set_password_ends_every_session_and_is_the_only_one() {
     let refresh = serving.request("POST", "/api/v1.0/auth/refresh");
     let refresh = answer(refresh.json(&json!({ "refresh_token": ada.refresh }))).await;
     assert_eq!(refresh.status, 401, "{}", refresh.text);
+    let familiar = || {
+        let sql = "select count(*) from familiar_addresses";
+        connect(&place.database()).query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert_eq!(familiar(), 0);
     assert_eq!(serving.log_in(ADA, PASSWORD).await.status, 401);
     serving.sign_in(ADA, "another fine staple").await;
+    assert_eq!(familiar(), 1);
 }
 
 #[tokio::test]

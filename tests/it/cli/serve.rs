@@ -70,6 +70,27 @@ async fn an_uneventful_run_logs_no_warning() {
 }
 
 #[tokio::test]
+async fn a_proxy_that_is_not_trusted_is_named_once() {
+    for trusted in [false, true] {
+        let place = Place::new();
+        let mut command = place.command(&["--port", "0"]);
+        if trusted {
+            command.env("SATCHEL_SERVER__TRUSTED_PROXIES", "127.0.0.1");
+        }
+        let serving = Serving::start(command).await;
+        for _ in 0..3 {
+            let request =
+                serving.request("POST", "/api/v1.0/auth/login").header("x-forwarded-for", "192.0.2.1");
+            let form = [("username", "nobody@example.com"), ("password", "not it at all")];
+            assert_eq!(answer(request.form(&form)).await.status, 401);
+        }
+        let ended = serving.stop().await;
+        let warned = ended.stderr.matches("name it in server.trusted_proxies").count();
+        assert_eq!(warned, usize::from(!trusted), "{}", ended.stderr);
+    }
+}
+
+#[tokio::test]
 async fn the_log_holds_no_password_and_no_token() {
     let place = Place::new();
     let mut command = place.command(&["--port", "0"]);

@@ -283,7 +283,7 @@ async fn a_picture_that_was_drawn_while_its_owner_was_deleted_is_kept_by_nobody(
     let (house, ada, made) = house_with_contact().await;
     let app = &house.server.app;
     let caller = app.auth.authenticate(&app.db, &ada.access).unwrap();
-    let picture = app.studio.make(plain(GREEN)).await.unwrap();
+    let picture = app.studio.make([127, 0, 0, 1].into(), plain(GREEN)).await.unwrap();
     let id = ContactId(made["id"].as_i64().unwrap());
     assert_eq!(send(&house, &ada, "DELETE", "/users/me", Value::Null).await.status, 200);
     let name = "a".repeat(24);

@@ -246,7 +246,8 @@ async fn many_who_ask_for_letters_to_one_address_fill_no_mailbox_and_are_not_tol
             answer(request.json(&json!({ "email": spelled }))).await.is(200, sentence.clone());
             sent += house.letters().await.len();
         }
-        assert_eq!(sent, 3, "{path}");
+        // The letter that asked to confirm the address at the sign-up was one of them.
+        assert_eq!(sent, if path == REQUEST_EMAIL { 2 } else { 3 }, "{path}");
         // Neither another's letters nor those of another kind are kept back.
         ask(&house, path, "ben@example.com").await;
         assert_eq!(receivers(&house).await, ["ben@example.com"]);

@@ -222,7 +222,7 @@ async fn a_change_whose_letters_are_over_their_limit_is_refused_and_changes_noth
         assert_eq!(move_to(&house, &ada, "ada@example.com").await.status, 200);
     }
     let refused = move_to(&house, &ada, "ada9@example.com").await;
-    refused.refuses(429, "Rate limit exceeded: 2 per 1 hour");
+    refused.refuses(429, "Too many requests. Please try again later.");
     assert_eq!(refused.header("retry-after"), "3600");
     assert_eq!(look_up::<String>(&house, "select email from users"), "ada@example.com");
     // Somebody else who names the address of another uses nothing up.

@@ -1,5 +1,6 @@
 //! Sessions: an end that was answered is an end, for every token, at once and for good.
 
+use satchel::config::Config;
 use satchel::domain::users::{Patch, Role};
 use serde_json::{Value, json};
 
@@ -277,3 +278,38 @@ async fn no_kill_right_after_the_answer_gives_a_session_back() {
 }
 
 const NO_GRACE: [(&str, &str); 1] = [("SATCHEL_AUTH__REFRESH_REUSE_SECONDS", "0")];
+
+#[tokio::test]
+async fn over_the_bound_the_session_ends_that_was_used_least_recently() {
+    assert_eq!(Config::default().auth.sessions_per_user, 500);
+    let house = House::with(|config| config.auth.sessions_per_user = 3).await;
+    let (ada, ben) = (house.guest("ada").await, house.guest("ben").await);
+    let mut sessions = vec![ada.clone()];
+    for _ in 0..2 {
+        house.wait(60);
+        sessions.push(again(&house, &ada).await);
+    }
+    house.wait(60);
+    // The second is refreshed, so the third was used less recently, once the first is gone.
+    let (access, refreshed) = pair(&refresh(&house, &sessions[1].refresh).await);
+    sessions[1] = Guest { access, refresh: refreshed, ..ada.clone() };
+    let living = async |sessions: &[Guest]| {
+        let mut living = Vec::new();
+        for session in sessions {
+            living.push(me(&house, &session.access).await == 200);
+        }
+        living
+    };
+    assert_eq!(living(&sessions).await, [true, true, true]);
+    sessions.push(again(&house, &ada).await);
+    assert_eq!(living(&sessions).await, [false, true, true, true], "it had just been seen to be good");
+    assert_eq!(refresh(&house, &sessions[0].refresh).await.status, 401);
+    house.wait(1);
+    sessions.push(again(&house, &ada).await);
+    assert_eq!(living(&sessions).await, [false, true, false, true, true]);
+    // A session that was ended leaves room; another's are not touched.
+    assert_eq!(log_out(&house, &sessions[3].access).await.status, 200);
+    sessions.push(again(&house, &ada).await);
+    assert_eq!(living(&sessions).await, [false, true, false, false, true, true]);
+    assert_eq!(me(&house, &ben.access).await, 200);
+}

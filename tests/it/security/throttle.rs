@@ -2,9 +2,10 @@
 
 use futures_util::future::join_all;
 use satchel::config::Config;
+use satchel::domain::auth::proofs::Purpose;
 use serde_json::json;
 
-use super::{change_password, pair};
+use super::{change_password, look_up, pair};
 use crate::house::{Answer, House, PASSWORD, answer};
 
 const WRONG: &str = "not it at all";
@@ -160,7 +161,7 @@ async fn a_hundred_failures_from_many_addresses_delay_strangers_and_not_a_famili
 }
 
 #[tokio::test]
-async fn one_address_guessing_at_many_accounts_waits_and_its_own_account_does_not_help() {
+async fn one_address_guessing_at_many_accounts_waits_at_all_but_those_it_has_signed_in_to() {
     let house = House::with(behind_a_proxy).await;
     house.register("mallory").await;
     house.register("ada").await;
@@ -171,8 +172,65 @@ async fn one_address_guessing_at_many_accounts_waits_and_its_own_account_does_no
         fail_from(&house, "198.51.100.7", &format!("nobody{n}@example.com"), 1).await;
     }
     assert_told_to_wait(&log_in_from(&house, "198.51.100.7", "ada@example.com", WRONG).await, 1);
-    assert_told_to_wait(&log_in_from(&house, "198.51.100.7", "mallory@example.com", PASSWORD).await, 1);
+    pair(&log_in_from(&house, "198.51.100.7", "mallory@example.com", PASSWORD).await);
+    assert_told_to_wait(&log_in_from(&house, "198.51.100.7", "ada@example.com", PASSWORD).await, 1);
     pair(&log_in_from(&house, "198.51.100.8", "ada@example.com", PASSWORD).await);
+    // At its own account it waits for what it fails there.
+    fail_from(&house, "198.51.100.7", "mallory@example.com", 5).await;
+    assert_told_to_wait(&log_in_from(&house, "198.51.100.7", "mallory@example.com", PASSWORD).await, 1);
+}
+
+#[tokio::test]
+async fn failures_by_the_username_do_not_tell_which_address_it_goes_with() {
+    let house = House::with(behind_a_proxy).await;
+    house.register("ada").await;
+    let by_username = async |from: &str| {
+        let body = json!({ "username": "ada", "password": WRONG });
+        answer(house.request("POST", "/v1/auth/login").header("x-forwarded-for", from).json(&body))
+            .await
+            .status
+    };
+    for _ in 0..5 {
+        assert_eq!(by_username("198.51.100.7").await, 401);
+    }
+    assert_eq!(by_username("198.51.100.7").await, 429);
+    fail_from(&house, "198.51.100.7", "ada@example.com", 5).await;
+    assert_told_to_wait(&log_in_from(&house, "198.51.100.7", "ada@example.com", PASSWORD).await, 1);
+    // What an account bears in all is one number for both.
+    for n in 0..23 {
+        fail_from(&house, &format!("203.0.113.{n}"), "ada@example.com", 2).await;
+        for _ in 0..2 {
+            by_username(&format!("203.0.113.{n}")).await;
+        }
+    }
+    assert_told_to_wait(&log_in_from(&house, "192.0.2.1", "ada@example.com", PASSWORD).await, 1);
+}
+
+#[tokio::test]
+async fn a_mailed_reset_forgets_where_the_account_has_signed_in_before() {
+    let house = House::with(behind_a_proxy).await;
+    house.register("ada").await;
+    for home in ["203.0.113.5", "203.0.113.6"] {
+        pair(&log_in_from(&house, home, "ada@example.com", PASSWORD).await);
+    }
+    // By both names, as others may have tried from where the owner is.
+    fail_from(&house, "203.0.113.7", "ada@example.com", 5).await;
+    for _ in 0..5 {
+        let body = json!({ "username": "ada", "password": WRONG });
+        let request = house.request("POST", "/v1/auth/login").header("x-forwarded-for", "203.0.113.7");
+        assert_eq!(answer(request.json(&body)).await.status, 401);
+    }
+    house.post_letter(Purpose::ResetPassword, "ada@example.com").await;
+    let path = format!("/api/auth/reset_pwd/{}", house.letter().await.token());
+    let body = json!({ "new_password": "another staple battery" });
+    let reset = house.request("POST", &path).header("x-forwarded-for", "203.0.113.7").json(&body);
+    assert_eq!(answer(reset).await.status, 200);
+    assert_eq!(look_up::<i64>(&house, "select count(*) from familiar_addresses"), 1, "where it was reset");
+    for name in ["ada", "ada@example.com"] {
+        let body = json!({ "username": name, "password": "another staple battery" });
+        let request = house.request("POST", "/v1/auth/login").header("x-forwarded-for", "203.0.113.7");
+        assert_eq!(answer(request.json(&body)).await.status, 200, "{name}");
+    }
 }
 
 #[tokio::test]
