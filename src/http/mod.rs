@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod budget;
+pub mod connections;
 pub mod docs;
 pub mod extract;
 pub mod forms;

@@ -3,6 +3,7 @@
 mod access;
 mod addresses;
 mod authority;
+mod connections;
 mod extras;
 mod framing;
 mod input;
