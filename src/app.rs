@@ -14,6 +14,7 @@ use crate::domain::pictures::Studio;
 use crate::domain::quota::Quotas;
 use crate::error::Result;
 use crate::http::input::{Bodies, Limits};
+use crate::http::large::Answers;
 use crate::mail::Mail;
 
 /// The state. Clones share it.
@@ -41,6 +42,8 @@ pub struct State {
     pub studio: Studio,
     /// Room for bodies that are being received.
     pub bodies: Bodies,
+    /// Room for large answers that are being sent.
+    pub answers: Answers,
     /// Held as long as the state lives: one server to a data directory.
     _lock: DirLock,
 }
@@ -64,6 +67,7 @@ impl App {
         let db = Db::open(&database_options(&config), clock.clone())?;
         let auth = Auth::open(&config.auth, &config.keys(), config.longest_token(), &db, clock.clone())?;
         let mail = Mail::open(&config, db.clone(), clock.clone())?;
+        let answers = Answers::new(config.server.workers());
         let (limiter, studio) = (Limiter::new(clock.clone()), Studio::new()?);
         let quotas = Quotas::new(clock.clone(), config.users.quota_mb);
         Ok(Self(Arc::new(State {
@@ -76,6 +80,7 @@ impl App {
             quotas,
             studio,
             bodies: Bodies::default(),
+            answers,
             _lock: lock,
         })))
     }

@@ -8,6 +8,7 @@ pub mod extract;
 pub mod forms;
 pub mod hoops;
 pub mod input;
+pub mod large;
 pub mod limits;
 pub mod pages;
 pub mod resource;

@@ -20,6 +20,7 @@ mod sessions;
 mod spelling;
 mod throttle;
 mod tokens;
+mod unread;
 
 use std::time::Duration;
 
