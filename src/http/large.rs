@@ -257,7 +257,7 @@ impl<T: ToSchema + 'static> EndpointOutRegister for Page<T> {
         .description("`<…>; rel=\"next\"`: the address of the next page, when there is one (RFC 8288)");
         operation.responses.insert(
             "200",
-            Described::new("A page of the list")
+            Described::new("A page of the list; it ends early at 512 KiB")
                 .add_content("application/json", Content::new(T::to_schema(components)))
                 .add_header("Link", header),
         );
