@@ -13,6 +13,7 @@ use crate::domain::quota::Quotas;
 use crate::error::Result;
 use crate::http::body;
 use crate::http::budget::ByteBudget;
+use crate::http::large::Answers;
 use crate::mail::Mail;
 
 /// The state. Clones share it.
@@ -40,6 +41,8 @@ pub struct State {
     pub studio: Studio,
     /// Room for the bodies of requests that are not answered yet.
     pub body_room: ByteBudget,
+    /// Room for large answers that are being sent.
+    pub answers: Answers,
     /// Held as long as the state lives: one server to a data directory.
     _lock: DirLock,
 }
@@ -64,6 +67,7 @@ impl App {
         let limiter = Limiter::new(clock.clone());
         let auth = Auth::open(&config, &db, limiter.clone(), clock.clone())?;
         let mail = Mail::open(&config, db.clone(), clock.clone())?;
+        let answers = Answers::new(config.server.workers());
         let studio = Studio::new()?;
         let quotas = Quotas::new(clock.clone(), config.users.quota_mb);
         Ok(Self(Arc::new(State {
@@ -76,6 +80,7 @@ impl App {
             quotas,
             studio,
             body_room: ByteBudget::new(body::ROOM_BYTES),
+            answers,
             _lock: lock,
         })))
     }

@@ -21,6 +21,10 @@ pub async fn run() {
     let signed = format!("Authorization: Bearer {token}\r\n");
     let create = request("POST", "/api/v1.0/books/", &signed, "application/json", BOOK);
     server.drive(&create, Until::Count(1000)).await;
+    // A page of a thousand of these is the largest that there is for strangers.
+    let long = BOOK.replace(['D', 'F', 'C', 'E'], &"𝄞".repeat(240));
+    let create_long = request("POST", "/api/v1.0/books/", &signed, "application/json", &long);
+    server.drive(&create_long, Until::Count(1000)).await;
     let get = request("GET", "/v1/auth/me", &signed, "", "");
     server.drive(&get, Until::Time(SPAN)).await;
     println!("{:<40}{:>10}{:>9}{:>8}  answers", "flood", "reads/s", "of calm", "RSS MB");
@@ -64,19 +68,23 @@ pub async fn run() {
     let head = format!("GET /health HTTP/1.1\r\nHost: bench\r\nX: {}\r\n\r\n", "x".repeat(1_000_000));
     // Over again: what the first time took, the second time finds.
     for _ in 0..2 {
-        for (name, count, sends) in [
-            ("200 bodies of 500 KB that do not end", 200, half.as_bytes()),
-            ("20 that ask for 10 MB and read nothing", 20, &listing),
-            ("9900 idle connections", 9_900, &[]),
-            ("100 heads of 1 MB", 100, head.as_bytes()),
+        for (name, count, addresses, sends) in [
+            ("200 bodies of 500 KB that do not end", 200, 1, half.as_bytes()),
+            ("200 that ask for 4 MB and read nothing", 200, 1, &*listing),
+            ("the same from 10 addresses", 200, 10, &listing),
+            ("9900 idle connections of 5 addresses", 9_900, 5, &[]),
+            ("100 heads of 1 MB", 100, 1, head.as_bytes()),
         ] {
             let before = reads().await;
-            let crowd = Crowd::gather(&server, count, sends).await;
+            let crowd = Crowd::gather(&server, count, addresses, sends).await;
             let flooded = reads().await;
             let memory = server.memory_mb();
+            let small = honest(server.address, "?limit=3").await;
+            let large = honest(server.address, "?limit=1000").await;
             let answers = crowd.leave().await;
             let calm = f64::midpoint(before, reads().await);
             show(name, flooded, 100.0 * flooded / calm, memory, answers);
+            println!("{:40}  pages for others: {small} small ones, {large} large ones", "");
         }
     }
     println!("afterwards: {:.1} MB", server.memory_mb());
@@ -199,11 +207,13 @@ async fn post_until(
 struct Crowd(Vec<JoinHandle<Option<String>>>);
 
 impl Crowd {
-    async fn gather(server: &Server, count: usize, sends: &[u8]) -> Self {
+    /// So many, in turn from so many of the machine's own addresses.
+    async fn gather(server: &Server, count: usize, addresses: usize, sends: &[u8]) -> Self {
         let sends: Rc<[u8]> = sends.into();
         let mut all = Vec::new();
         for n in 0..count {
-            all.push(tokio::task::spawn_local(one(server.address, sends.clone())));
+            let from = 1 + u8::try_from(n % addresses).expect("they are few");
+            all.push(tokio::task::spawn_local(one(server.address, from, sends.clone())));
             if n % 100 == 99 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
@@ -225,12 +235,39 @@ impl Crowd {
             };
             *heard.entry(said).or_insert(0) += 1;
         }
-        heard.iter().map(|(said, times)| format!("{times} × {said}")).collect::<Vec<_>>().join(", ")
+        told(&heard)
     }
 }
 
-async fn one(address: SocketAddr, sends: Rc<[u8]>) -> Option<String> {
-    let mut stream = TcpStream::connect(address).await.ok()?;
+/// What twenty readers of a page of books hear, from an address that has no part in the flood.
+async fn honest(address: SocketAddr, path: &str) -> String {
+    let mut heard = BTreeMap::new();
+    for _ in 0..20 {
+        let mut stream = connect_from(99, address).await.expect("it listens");
+        let ask = format!("GET /api/v1.0/books/{path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n");
+        stream.write_all(ask.as_bytes()).await.expect("it reads");
+        let mut said = Vec::new();
+        stream.read_to_end(&mut said).await.expect("it answers");
+        let status = String::from_utf8_lossy(said.get(9..12).unwrap_or(b"cut")).into_owned();
+        *heard.entry(status).or_insert(0) += 1;
+    }
+    told(&heard)
+}
+
+/// Each thing that was heard and how often.
+fn told(heard: &BTreeMap<String, usize>) -> String {
+    heard.iter().map(|(said, times)| format!("{times} × {said}")).collect::<Vec<_>>().join(", ")
+}
+
+/// A connection from one of the machine's own addresses, `127.0.0.<last>`.
+async fn connect_from(last: u8, address: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from(([127, 0, 0, last], 0)))?;
+    socket.connect(address).await
+}
+
+async fn one(address: SocketAddr, from: u8, sends: Rc<[u8]>) -> Option<String> {
+    let mut stream = connect_from(from, address).await.ok()?;
     if stream.write_all(&sends).await.is_err() && sends.is_empty() {
         return None;
     }

@@ -9,9 +9,11 @@ use crate::domain::auth::proofs::Purpose;
 use crate::domain::auth::{Caller, SignIn, Tokens};
 use crate::domain::emails::Email;
 use crate::domain::users::{Login, Patch, Role, User};
-use crate::http::answer::{Failure, Page};
+use crate::error::Result;
+use crate::http::answer::{Failure, write_json, written};
 use crate::http::extract::Address;
 use crate::http::input::{Fields, Input};
+use crate::http::large::{PAGE_BYTES_MAX, Page, Taken};
 use crate::http::rules::{Cursor, GivenPassword, Rule, Token, integer, text};
 use crate::http::validate::Broken;
 
@@ -142,26 +144,54 @@ impl Input for PageQuery {
     }
 }
 
-/// A page of what was found, of which one more than `limit` was asked for.
-pub fn page<T, Out>(
+/// A page of what was found, of which one more than `limit` was asked for: a list. It ends early rather than be longer than
+/// 512 KiB.
+///
+/// # Errors
+/// `Busy` when there is no room for it.
+pub fn page<T, Out: Serialize>(
+    room: Taken,
     found: Vec<T>,
     limit: i64,
     id: impl Fn(&T) -> i64,
-    out: impl FnMut(T) -> Out,
-) -> Page<Vec<Out>> {
-    page_by(found, limit, |last| Cursor::after(id(last)), out)
+    mut out: impl FnMut(T) -> Out,
+) -> Result<Page<Vec<Out>>> {
+    let put = |json: &mut Vec<u8>, row| write_json(json, &out(row));
+    page_of(room, found, limit, ["[", "]"], (id, Cursor::after), put)
 }
 
-/// The same with cursors of one's own.
-pub fn page_by<T, Out>(
-    mut found: Vec<T>,
+/// The same between other words than those of a list, with cursors of one's own: they are made of the place of a row. `put`
+/// writes a row.
+///
+/// # Errors
+/// `Busy` when there is no room for it.
+pub fn page_of<T, Place: Copy, Whole>(
+    room: Taken,
+    found: Vec<T>,
     limit: i64,
-    cursor: impl Fn(&T) -> String,
-    out: impl FnMut(T) -> Out,
-) -> Page<Vec<Out>> {
+    [open, close]: [&str; 2],
+    (place, cursor): (impl Fn(&T) -> Place, impl FnOnce(Place) -> String),
+    mut put: impl FnMut(&mut Vec<u8>, T),
+) -> Result<Page<Whole>> {
     let limit = usize::try_from(limit).expect("a limit is between 1 and 1000");
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let next = found.last().filter(|_| more).map(cursor);
-    Page { items: found.into_iter().map(out).collect(), next }
+    let count = found.len();
+    let (mut shown, mut last) = (0, None);
+    let json = written(|json| {
+        json.extend_from_slice(open.as_bytes());
+        for row in found.into_iter().take(limit) {
+            let (end, at) = (json.len(), place(&row));
+            if shown > 0 {
+                json.push(b',');
+            }
+            put(json, row);
+            if shown > 0 && json.len() + close.len() > PAGE_BYTES_MAX {
+                json.truncate(end);
+                break;
+            }
+            (shown, last) = (shown + 1, Some(at));
+        }
+        json.extend_from_slice(close.as_bytes());
+    });
+    let next = last.filter(|_| count > shown).map(cursor);
+    Ok(Page::new(room.hold(json)?, next))
 }

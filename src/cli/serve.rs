@@ -1,19 +1,12 @@
 //! `satchel serve`: opens everything, listens, says where, and stops when told to.
 
-use std::future::pending;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use salvo::conn::tcp::TcpAcceptor;
-use salvo::conn::{Accepted, Acceptor, Holding};
-use salvo::fuse::{ArcFusePolicy, FuseConfig};
-use salvo::server::ServerHandle;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
-use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::api;
 use crate::app::App;
@@ -23,6 +16,7 @@ use crate::db::{DirLock, Room};
 use crate::domain::directory;
 use crate::domain::removal::{self, Purged};
 use crate::error::{Context, Error, Result};
+use crate::http::connections::{self, Connections, Rules};
 
 /// How often a changed keyring is looked for.
 const KEYS_NOTICED_EVERY: Duration = Duration::from_secs(1);
@@ -32,10 +26,8 @@ const ACTIVITY_NOTED_EVERY: Duration = Duration::from_secs(5);
 const REMOVALS_NOTICED_EVERY: Duration = Duration::from_secs(1);
 /// How often worthless rows are removed.
 const PURGE_EVERY: Duration = Duration::from_secs(3600);
-/// How long the door may take to close.
-const CLOSED_AFTER: Duration = Duration::from_secs(1);
-/// Longest request head, in bytes: request line and headers.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// How long the letter in hand may take at the end, however short the settings are.
+const LETTER_ENDS_AFTER: Duration = Duration::from_secs(1);
 
 /// Runs the server until SIGTERM or Ctrl-C.
 ///
@@ -66,9 +58,8 @@ pub struct Server {
     pub app: App,
     /// Where it listens.
     pub address: SocketAddr,
-    bell: Arc<Bell>,
-    handle: ServerHandle,
-    serving: JoinHandle<std::io::Result<()>>,
+    connections: Connections,
+    serving: JoinHandle<()>,
     housekeeping: JoinHandle<()>,
     mailing: JoinHandle<()>,
 }
@@ -81,20 +72,17 @@ impl Server {
     pub async fn start(mut config: Config, clock: Clock) -> Result<Self> {
         let wanted = SocketAddr::new(config.server.host, config.server.port);
         let listener = TcpListener::bind(wanted).await.map_err(|error| not_bound(&config, wanted, &error))?;
-        // Linux hands it on to accepted connections: no answer waits for the client's acknowledgement.
-        rustix::net::sockopt::set_tcp_nodelay(&listener, true).map_err(anyhow::Error::from)?;
+        connections::prepare(&listener)?;
         let address = listener.local_addr().map_err(anyhow::Error::from)?;
         config.server.port = address.port();
         let app = App::open(config, clock)?;
-        let listener = TcpAcceptor::try_from(listener).map_err(anyhow::Error::from)?;
-        let bell = Arc::new(Bell::default());
-        let door =
-            Door { holdings: listener.holdings().to_vec(), listener: Some(listener), bell: bell.clone() };
-        let (handle, serving) = serve(&app, door);
+        let connections = Connections::new(Rules::of(&app.config.server));
+        let (open, service, finish) = (connections.clone(), api::service(&app), app.config.server.shutdown());
+        let serving = tokio::spawn(async move { open.serve(listener, service, finish).await });
         let housekeeping = tokio::spawn(keep_house(app.clone()));
         let mail = app.mail.clone();
         let mailing = tokio::spawn(async move { mail.work().await });
-        Ok(Self { app, address, bell, handle, serving, housekeeping, mailing })
+        Ok(Self { app, address, connections, serving, housekeeping, mailing })
     }
 
     /// Says on stdout where it listens and what there is.
@@ -120,15 +108,11 @@ impl Server {
     /// A fault when the last writes could not be brought to the disk.
     pub async fn stop(mut self) -> Result<()> {
         tracing::info!("stopping");
-        let patience = Duration::from_secs(self.app.config.server.shutdown_seconds);
-        let deadline = Instant::now() + patience.max(CLOSED_AFTER);
+        let deadline = Instant::now() + self.app.config.server.shutdown().max(LETTER_ENDS_AFTER);
         self.app.mail.stop();
-        self.bell.close.notify_one();
-        // With as many connections as there may be nobody stands at the door: then it stays open, and nobody comes in.
-        let _ = timeout(CLOSED_AFTER, self.bell.closed.notified()).await;
-        self.handle.stop_graceful(patience);
+        self.connections.close();
         self.housekeeping.abort();
-        if let Ok(Err(error)) = self.serving.await {
+        if let Err(error) = self.serving.await {
             tracing::error!("serving ended: {error}");
         }
         if timeout_at(deadline, &mut self.mailing).await.is_err() {
@@ -155,62 +139,6 @@ fn not_bound(config: &Config, wanted: SocketAddr, error: &std::io::Error) -> Err
         return held;
     }
     Error::fault(format!("cannot listen on {wanted}: {}", crate::cli::reason(error)))
-}
-
-/// A listener that goes when it is told to. Salvo keeps its own until the last request in flight is answered, and as long
-/// the system takes connections that nobody will serve, instead of refusing them to clients who could go elsewhere.
-struct Door {
-    listener: Option<TcpAcceptor>,
-    holdings: Vec<Holding>,
-    bell: Arc<Bell>,
-}
-
-/// Tells a door to close, and that it is closed.
-#[derive(Debug, Default)]
-struct Bell {
-    close: Notify,
-    closed: Notify,
-}
-
-impl Acceptor for Door {
-    type Coupler = <TcpAcceptor as Acceptor>::Coupler;
-    type Stream = <TcpAcceptor as Acceptor>::Stream;
-
-    fn holdings(&self) -> &[Holding] {
-        &self.holdings
-    }
-
-    async fn accept(
-        &mut self,
-        fuse_policy: Option<ArcFusePolicy>,
-    ) -> std::io::Result<Accepted<Self::Coupler, Self::Stream>> {
-        if let Some(listener) = &mut self.listener {
-            tokio::select! {
-                // Whoever is there already is let in.
-                biased;
-                accepted = listener.accept(fuse_policy) => return accepted,
-                () = self.bell.close.notified() => {}
-            }
-            self.listener = None;
-            self.bell.closed.notify_one();
-        }
-        pending().await
-    }
-}
-
-fn serve(app: &App, acceptor: impl Acceptor + 'static) -> (ServerHandle, JoinHandle<std::io::Result<()>>) {
-    let timeout = Duration::from_secs(app.config.server.request_timeout_seconds);
-    let fuse = FuseConfig::default()
-        .with_http1_header_timeout(timeout)
-        .with_connection_idle_timeout(timeout * 4)
-        .with_write_stall_timeout(timeout)
-        // The hoop ends a request that is too slow, and says so; this ends what nobody reads any more.
-        .with_request_body_timeout(timeout * 2);
-    let mut server =
-        salvo::Server::new(acceptor).fuse_config(fuse).max_connections(app.config.server.max_connections);
-    server.http1_mut().max_buf_size(HEAD_BYTES_MAX);
-    let handle = server.handle();
-    (handle, tokio::spawn(server.try_serve(api::service(app))))
 }
 
 /// Notices changed keys and removes what time has made worthless.

@@ -55,6 +55,10 @@ pub struct Server {
     pub shutdown_seconds: u64,
     /// Open connections at one time, 1–1,000,000.
     pub max_connections: usize,
+    /// Open connections of one client network, 0–1,000,000; 0 takes a quarter of all. Read it through `connections_per_address`.
+    pub connections_per_address: usize,
+    /// How long a connection may wait for its next request, in seconds, 1–86,400.
+    pub keep_alive_seconds: u64,
     /// Threads that answer requests, 0–1,024; 0 takes one for each core. Read it through `workers`.
     pub worker_threads: usize,
     /// The origins whose pages may call the APIs (CORS); empty means none.
@@ -76,6 +80,8 @@ impl Default for Server {
             request_timeout_seconds: 30,
             shutdown_seconds: 10,
             max_connections: 10_000,
+            connections_per_address: 0,
+            keep_alive_seconds: 180,
             worker_threads: 0,
             cors_origins: Vec::new(),
             timezone: String::from("UTC"),
@@ -92,6 +98,20 @@ impl Server {
     /// How long requests in flight may take to finish at the end.
     pub const fn shutdown(&self) -> Duration {
         Duration::from_secs(self.shutdown_seconds)
+    }
+
+    /// Open connections of one client network, at least 1.
+    pub fn connections_per_address(&self) -> usize {
+        if self.connections_per_address == 0 {
+            self.max_connections.div_ceil(4)
+        } else {
+            self.connections_per_address
+        }
+    }
+
+    /// How long a connection may wait for its next request.
+    pub const fn keep_alive(&self) -> Duration {
+        Duration::from_secs(self.keep_alive_seconds)
     }
 
     /// The time zone that says which day is today.

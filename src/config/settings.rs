@@ -58,6 +58,8 @@ pub(super) const SETTINGS: &[(&str, Allowed)] = &[
     ("server.request_timeout_seconds", Whole(1, 3_600)),
     ("server.shutdown_seconds", Whole(0, 600)),
     ("server.max_connections", Whole(1, 1_000_000)),
+    ("server.connections_per_address", Whole(0, 1_000_000)),
+    ("server.keep_alive_seconds", Whole(1, 86_400)),
     ("server.worker_threads", Whole(0, 1_024)),
     (
         "server.cors_origins",

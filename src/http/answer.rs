@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt::{Debug, Display};
 
-use salvo::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, LINK, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
+use salvo::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use salvo::http::{HeaderMap, StatusCode};
 use salvo::oapi::{Components, Content, EndpointOutRegister, Operation, Response as Described, ToSchema};
 use salvo::{Depot, Request, Response, Writer, async_trait};
@@ -12,7 +12,6 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::extract::Seen;
-use super::input::schema;
 use super::limits;
 use super::pages::{put_page, wants_html};
 use super::validate::{Broken, Invalid, hide};
@@ -266,15 +265,28 @@ thread_local! {
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// A JSON body. It is written to the thread's buffer, which has room already, and copied once its length is known.
+/// A JSON body.
 pub fn json_bytes<T: Serialize + ?Sized>(body: &T) -> Vec<u8> {
+    written(|buffer| write_json(buffer, body))
+}
+
+/// Writes one value of a body.
+pub fn write_json<T: Serialize + ?Sized>(buffer: &mut Vec<u8>, value: &T) {
+    serde_json::to_writer(buffer, value).expect("wire types serialize: their keys are strings");
+}
+
+/// What is written to the thread's buffer, which has room already and is empty. A short text is copied once its length is known,
+/// a long one is the buffer.
+pub fn written(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut buffer = BUFFER.take();
-    serde_json::to_writer(&mut buffer, body).expect("wire types serialize: their keys are strings");
-    let bytes = buffer.clone();
-    if buffer.capacity() <= BUFFER_BYTES_MAX {
-        buffer.clear();
-        BUFFER.set(buffer);
+    write(&mut buffer);
+    if buffer.capacity() > BUFFER_BYTES_MAX {
+        buffer.shrink_to_fit();
+        return buffer;
     }
+    let bytes = buffer.clone();
+    buffer.clear();
+    BUFFER.set(buffer);
     bytes
 }
 
@@ -283,7 +295,7 @@ pub fn put_json<T: Serialize + ?Sized>(response: &mut Response, status: StatusCo
     put_bytes(response, status, json_bytes(body));
 }
 
-fn put_bytes(response: &mut Response, status: StatusCode, body: Vec<u8>) {
+pub(super) fn put_bytes(response: &mut Response, status: StatusCode, body: Vec<u8>) {
     response.status_code(status);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.body(body);
@@ -304,15 +316,6 @@ pub struct NoContent;
 /// 503 with a JSON body, and how long to wait.
 #[derive(Debug)]
 pub struct Unavailable<T>(pub T);
-
-/// 200 with a list that may go on: the next page's address is in `Link` (RFC 8288).
-#[derive(Debug)]
-pub struct Page<T> {
-    /// The entries of this page.
-    pub items: T,
-    /// The cursor of the next page, when there is one.
-    pub next: Option<String>,
-}
 
 /// What an answer says in one sentence.
 #[derive(Debug, Serialize, ToSchema)]
@@ -358,27 +361,9 @@ impl<T: Serialize + Send> Writer for Unavailable<T> {
     }
 }
 
-#[async_trait]
-impl<T: Serialize + Send> Writer for Page<T> {
-    async fn write(self, request: &mut Request, _: &mut Depot, response: &mut Response) {
-        if let Some(next) = self.next {
-            let link = next_link(request, &next);
-            if let Ok(link) = HeaderValue::try_from(link) {
-                // One header more than the others have, and it would have to grow.
-                response.headers_mut().reserve(HEADERS);
-                response.headers_mut().insert(LINK, link);
-            }
-        }
-        put_json(response, StatusCode::OK, &self.items);
-    }
-}
-
-/// Headers of an answer that has a `Link`.
-const HEADERS: usize = 7;
-
 /// The request's own address with another cursor, as a relative reference (RFC 3986 §4.2). One that begins with two
 /// slashes would name another host.
-fn next_link(request: &Request, cursor: &str) -> String {
+pub(super) fn next_link(request: &Request, cursor: &str) -> String {
     let uri = request.uri();
     let kept = uri
         .query()
@@ -422,21 +407,6 @@ impl EndpointOutRegister for NoContent {
 impl<T: ToSchema + 'static> EndpointOutRegister for Unavailable<T> {
     fn register(components: &mut Components, operation: &mut Operation) {
         describe::<T>("503", "Not able to, for now", components, operation);
-    }
-}
-
-impl<T: ToSchema + 'static> EndpointOutRegister for Page<T> {
-    fn register(components: &mut Components, operation: &mut Operation) {
-        let header = salvo::oapi::Header::new(schema(json!({
-            "type": "string", "examples": ["</api/v1.0/books/?limit=20&cursor=AAAAAAAAAGQ>; rel=\"next\""],
-        })))
-        .description("`<…>; rel=\"next\"`: the address of the next page, when there is one (RFC 8288)");
-        operation.responses.insert(
-            "200",
-            Described::new("A page of the list")
-                .add_content("application/json", Content::new(T::to_schema(components)))
-                .add_header("Link", header),
-        );
     }
 }
 

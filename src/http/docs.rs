@@ -1,8 +1,10 @@
 //! The docs page: Scalar, served wholly from the binary, and the OpenAPI document it shows.
 
+use std::io::Write;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
+use flate2::write::GzEncoder;
 use rust_embed::RustEmbed;
 use salvo::http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName,
@@ -36,7 +38,7 @@ pub fn routes(document: fn() -> Vec<u8>) -> Vec<Router> {
         at("/").get(to_docs()).into(),
         at("/docs").get(to_docs()).into(),
         at("/redoc").get(to_docs()).into(),
-        at("/openapi.json").get(Document(LazyLock::new(Box::new(move || document().into())))).into(),
+        at("/openapi.json").get(Document(LazyLock::new(Box::new(move || Forms::of(document()))))).into(),
         at("/scalar").get(page()).into(),
         at("/scalar/before.js").get(asset("before.js", "text/javascript; charset=utf-8")).into(),
         at("/scalar/start.js").get(asset("start.js", "text/javascript; charset=utf-8")).into(),
@@ -72,17 +74,36 @@ impl Handler for Fixed {
     }
 }
 
-/// The document, once somebody wants it.
-struct Document(LazyLock<Bytes, Box<dyn Fn() -> Bytes + Send>>);
+/// The document, once somebody wants it: all who ask share its bytes, compressed or not.
+struct Document(LazyLock<Forms, Box<dyn Fn() -> Forms + Send>>);
+
+struct Forms {
+    plain: Bytes,
+    gzip: Bytes,
+}
+
+impl Forms {
+    fn of(plain: Vec<u8>) -> Self {
+        let mut gzip = GzEncoder::new(Vec::new(), flate2::Compression::best());
+        let gzip = gzip.write_all(&plain).and_then(|()| gzip.finish()).expect("memory takes all");
+        Self { plain: plain.into(), gzip: gzip.into() }
+    }
+}
 
 #[async_trait]
 impl Handler for Document {
-    async fn handle(&self, _: &mut Request, _: &mut Depot, response: &mut Response, _: &mut FlowCtrl) {
+    async fn handle(&self, request: &mut Request, _: &mut Depot, response: &mut Response, _: &mut FlowCtrl) {
         response.status_code(StatusCode::OK);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        response.body(Bytes::clone(&self.0));
+        headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+        if accepts(request.headers(), "gzip") {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            response.body(self.0.gzip.clone());
+        } else {
+            response.body(self.0.plain.clone());
+        }
     }
 }
 
@@ -131,11 +152,17 @@ impl Handler for Script {
     }
 }
 
+/// Whether the client takes this encoding; with a weight of 0 it does not (RFC 9110 §12.4.2).
 fn accepts(headers: &HeaderMap, encoding: &str) -> bool {
     headers
         .get_all(ACCEPT_ENCODING)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .any(|offered| offered.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(encoding))
+        .any(|offered| {
+            let mut parts = offered.split(';').map(str::trim);
+            let names_it = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(encoding));
+            let weight = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
+            names_it && weight.and_then(|weight| weight.parse().ok()) != Some(0.0)
+        })
 }

@@ -9,6 +9,7 @@ use salvo::oapi::{Components, EndpointArgRegister, Operation, SecurityRequiremen
 use salvo::{Depot, Extractible, Request};
 
 use super::answer::{Failure, HOUSE, Voice};
+use super::budget::Allotment;
 use crate::app::App;
 use crate::config::Directory;
 use crate::domain::auth::Caller;
@@ -23,12 +24,14 @@ pub struct Seen {
     voices: &'static [Voice],
     request_id: HeaderValue,
     user_id: Option<i64>,
+    /// What the answer takes, if it is large, until it is bound to its bytes.
+    pub(super) room: Option<Allotment>,
 }
 
 impl Seen {
     /// What is known when a request comes in.
     pub fn new(app: App, voices: &'static [Voice], request_id: HeaderValue) -> Self {
-        Self { app, voices, request_id, user_id: None }
+        Self { app, voices, request_id, user_id: None, room: None }
     }
 
     /// What is known of the request whose depot this is; `None` outside the house's hoops.

@@ -16,6 +16,7 @@ use salvo::{Depot, FlowCtrl, Handler, Request, Response, Writer, async_trait};
 
 use super::answer::{Failure, Voice};
 use super::extract::{Seen, client_address};
+use super::large;
 use uuid::Uuid;
 
 use crate::app::App;
@@ -70,7 +71,7 @@ impl Edge {
             Some(StatusCode::METHOD_NOT_ALLOWED) if response.body.is_none() => {
                 Err(Refusal::NoSuchMethod.into())
             }
-            _ => Ok(()),
+            _ => Ok(large::hold(&self.app.answers, depot, response).await?),
         }
     }
 }

@@ -3,12 +3,14 @@
 pub mod answer;
 pub mod body;
 pub mod budget;
+pub mod connections;
 pub mod docs;
 pub mod extract;
 pub mod forms;
 pub mod hoops;
 pub mod input;
 mod json;
+pub mod large;
 pub mod limits;
 pub mod pages;
 pub mod resource;

@@ -3,6 +3,7 @@
 mod answers;
 mod bodies;
 mod lax;
+mod long_pages;
 mod words;
 
 use std::collections::BTreeSet;

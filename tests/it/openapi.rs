@@ -74,6 +74,17 @@ async fn every_operation_of_the_document_answers() {
 async fn the_server_serves_the_document_that_the_command_prints() {
     let house = House::new().await;
     house.get("/openapi.json").await.is(200, satchel::api::document());
+    for (takes, encoding) in [("gzip", Some("gzip")), ("gzip;q=0", None), ("br, gzip;q=0.5", Some("gzip"))] {
+        let asked = house.request("GET", "/openapi.json").header("accept-encoding", takes);
+        let found = asked.send().await.unwrap();
+        let said = found.headers().get("content-encoding").map(|said| said.to_str().unwrap().to_owned());
+        assert_eq!(said.as_deref(), encoding, "{takes}");
+        assert_eq!(found.headers()["vary"], "accept-encoding");
+        let length: usize = found.headers()["content-length"].to_str().unwrap().parse().unwrap();
+        let bytes = found.bytes().await.unwrap();
+        assert_eq!(bytes.len(), length);
+        assert!(encoding.is_none() || length < 64 * 1024, "compressed it needs no room: {length}");
+    }
 }
 
 #[tokio::test]

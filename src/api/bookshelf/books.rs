@@ -8,11 +8,13 @@ use uuid::Uuid;
 use super::TAG_BOOKS;
 use crate::api::common::{PageQuery, page};
 use crate::app::App;
+use crate::db::Read;
 use crate::domain::auth::Caller;
 use crate::domain::books::{self, Book, NewBook, Patch, Shelf};
 use crate::domain::quota;
-use crate::http::answer::{Created, Done, Failure, NoContent, Page};
+use crate::http::answer::{Created, Done, Failure, NoContent};
 use crate::http::input::{Fields, Input, Json, Path, Query, Valid};
+use crate::http::large::{Page, Room};
 use crate::http::rules::{CalendarDate, Rule, UuidText, integer, text};
 
 /// A book.
@@ -131,9 +133,13 @@ impl Input for BookUpdate {
 
 /// List all books, newest first
 #[endpoint(operation_id = "list_books", tags(TAG_BOOKS))]
-pub async fn list_books(app: App, input: Valid<Query<PageQuery>>) -> Result<Page<Vec<BookOut>>, Failure> {
+pub async fn list_books(
+    app: App,
+    room: Room,
+    input: Valid<Query<PageQuery>>,
+) -> Result<Page<Vec<BookOut>>, Failure> {
     let Query(query) = input.0;
-    list(&app, Shelf::All, query).await
+    list(&app, room, Shelf::All, query).await
 }
 
 /// List one's own books, newest first
@@ -141,16 +147,24 @@ pub async fn list_books(app: App, input: Valid<Query<PageQuery>>) -> Result<Page
 pub async fn list_own_books(
     app: App,
     caller: Caller,
+    room: Room,
     input: Valid<Query<PageQuery>>,
 ) -> Result<Page<Vec<BookOut>>, Failure> {
     let Query(query) = input.0;
-    list(&app, Shelf::Of(caller.id()), query).await
+    list(&app, room, Shelf::Of(caller.id()), query).await
 }
 
-async fn list(app: &App, shelf: Shelf, query: PageQuery) -> Result<Page<Vec<BookOut>>, Failure> {
-    let found =
-        app.db.page(query.limit, move |db| books::list(db, shelf, query.cursor, query.limit + 1)).await?;
-    Ok(page(found, query.limit, |book| book.id, BookOut::from))
+async fn list(
+    app: &App,
+    room: Room,
+    shelf: Shelf,
+    PageQuery { limit, cursor }: PageQuery,
+) -> Result<Page<Vec<BookOut>>, Failure> {
+    let read = move |db: &Read| {
+        let room = room.take(limit)?;
+        page(room, books::list(db, shelf, cursor, limit + 1)?, limit, |book| book.id, BookOut::from)
+    };
+    Ok(app.db.page(limit, read).await?)
 }
 
 /// Get a book

@@ -15,9 +15,10 @@ use crate::domain::books::{self, Book, Shelf};
 use crate::domain::directory;
 use crate::domain::users::{self, Login, Patch, Role, User};
 use crate::error::Result;
-use crate::http::answer::{Done, Failure, Message, Page};
+use crate::http::answer::{Done, Failure, Message};
 use crate::http::extract::{Address, Visitor};
 use crate::http::input::{Fields, Input, Json, Path, Query, Valid};
+use crate::http::large::{Large, Page, Room};
 use crate::http::rules::{Flag, GivenPassword, NewPassword, UuidText, text, username};
 use crate::http::validate::Broken;
 
@@ -212,15 +213,22 @@ impl Input for PasswordChange {
 
 /// Get one's own profile with one's books
 #[endpoint(operation_id = "get_own_user", tags(TAG_USERS))]
-pub async fn get_own_user(app: App, caller: Caller) -> Result<Done<UserWithBooks>, Failure> {
-    let (user, books) = app.db.scan(move |db| with_books(db, caller.uuid())).await?;
-    Ok(Done(UserWithBooks { user: ShowUser::whole(user), books }))
+pub async fn get_own_user(app: App, caller: Caller, room: Room) -> Result<Large<UserWithBooks>, Failure> {
+    let read = move |db: &Read| with_books(db, room, caller.uuid(), ShowUser::whole);
+    Ok(app.db.scan(read).await?)
 }
 
-fn with_books(db: &Read, uuid: Uuid) -> Result<(User, Vec<BookOfUser>)> {
+fn with_books(
+    db: &Read,
+    room: Room,
+    uuid: Uuid,
+    show: impl FnOnce(User) -> ShowUser,
+) -> Result<Large<UserWithBooks>> {
     let user = users::by_uuid(db, uuid)?;
+    let room = room.take(BOOKS_SHOWN_MAX)?;
     let books = books::list(db, Shelf::Of(user.id), None, BOOKS_SHOWN_MAX)?;
-    Ok((user, books.into_iter().map(BookOfUser::from).collect()))
+    let books = books.into_iter().map(BookOfUser::from).collect();
+    room.write(&UserWithBooks { user: show(user), books })
 }
 
 /// List the users, newest first
@@ -228,13 +236,18 @@ fn with_books(db: &Read, uuid: Uuid) -> Result<(User, Vec<BookOfUser>)> {
 pub async fn list_users(
     app: App,
     visitor: Visitor,
+    room: Room,
     input: Valid<Query<PageQuery>>,
 ) -> Result<Page<Vec<ShowUser>>, Failure> {
-    let Query(query) = input.0;
+    let Query(PageQuery { limit, cursor }) = input.0;
     directory::refuse_browsing(app.config.users.directory, visitor.0.as_ref())?;
-    let found =
-        app.db.page(query.limit, move |db| directory::list(db, query.cursor, query.limit + 1)).await?;
-    Ok(page(found, query.limit, |user| user.id.0, |user| ShowUser::to(&app, &visitor, user)))
+    let shows = app.clone();
+    let read = move |db: &Read| {
+        let room = room.take(limit)?;
+        let found = directory::list(db, cursor, limit + 1)?;
+        page(room, found, limit, |user| user.id.0, |user| ShowUser::to(&shows, &visitor, user))
+    };
+    Ok(app.db.page(limit, read).await?)
 }
 
 /// Get a user with his books
@@ -242,12 +255,14 @@ pub async fn list_users(
 pub async fn get_user(
     app: App,
     visitor: Visitor,
+    room: Room,
     input: Valid<Path<UserPath>>,
-) -> Result<Done<UserWithBooks>, Failure> {
+) -> Result<Large<UserWithBooks>, Failure> {
     let Path(path) = input.0;
     directory::refuse_browsing(app.config.users.directory, visitor.0.as_ref())?;
-    let (user, books) = app.db.scan(move |db| with_books(db, path.uuid)).await?;
-    Ok(Done(UserWithBooks { user: ShowUser::to(&app, &visitor, user), books }))
+    let shows = app.clone();
+    let read = move |db: &Read| with_books(db, room, path.uuid, |user| ShowUser::to(&shows, &visitor, user));
+    Ok(app.db.scan(read).await?)
 }
 
 /// Find a user by e-mail address

@@ -14,15 +14,17 @@ use serde_json::json;
 use super::TAG_CONTACTS;
 use crate::api::common::page;
 use crate::app::App;
+use crate::db::Read;
 use crate::domain::avatars;
 use crate::domain::contacts::{self, Contact, ContactId, NewContact};
-use crate::domain::pictures::{Picture, UPLOAD_BYTES_MAX};
+use crate::domain::pictures::{MediaType, UPLOAD_BYTES_MAX};
 use crate::domain::quota;
 use crate::error::Refusal;
-use crate::http::answer::{Created, Done, Failure, Page};
+use crate::http::answer::{Created, Done, Failure};
 use crate::http::extract::{Address, Confirmed};
 use crate::http::forms::Upload;
 use crate::http::input::{Fields, Input, Json, Path, Query, Valid, schema};
+use crate::http::large::{Body, Large, Page, Room};
 use crate::http::rules::{CalendarDate, Cursor, Rule, integer, text};
 
 /// A contact.
@@ -165,17 +167,17 @@ impl Input for AvatarPath {
 
 /// 200 with a picture that may be kept for good: another one has another name.
 #[derive(Debug)]
-struct PictureOut(Picture);
+struct PictureOut(MediaType, Body);
 
 #[async_trait]
 impl Writer for PictureOut {
-    async fn write(self, _: &mut Request, _: &mut Depot, response: &mut Response) {
+    async fn write(self, _: &mut Request, depot: &mut Depot, response: &mut Response) {
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.0.media_type.as_str()));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.0.as_str()));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
         headers.insert(CONTENT_DISPOSITION, HeaderValue::from_static("inline"));
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));
-        response.body(self.0.bytes);
+        self.1.put(depot, response);
     }
 }
 
@@ -194,12 +196,17 @@ impl EndpointOutRegister for PictureOut {
 pub async fn list_contacts(
     app: App,
     caller: Confirmed,
+    room: Room,
     input: Valid<Query<SkipQuery>>,
-) -> Result<Done<Vec<ContactOut>>, Failure> {
+) -> Result<Large<Vec<ContactOut>>, Failure> {
     let Query(SkipQuery { skip, limit }) = input.0;
-    let found =
-        app.db.page(skip.saturating_add(limit), move |db| contacts::list(db, &caller.0, skip, limit)).await?;
-    Ok(Done(found.into_iter().map(|contact| ContactOut::new(contact, &app)).collect()))
+    let of = app.clone();
+    let read = move |db: &Read| {
+        let room = room.take(limit)?;
+        let found = contacts::list(db, &caller.0, skip, limit)?;
+        room.write(&found.into_iter().map(|contact| ContactOut::new(contact, &of)).collect())
+    };
+    Ok(app.db.page(skip.saturating_add(limit), read).await?)
 }
 
 /// Add a contact
@@ -224,15 +231,18 @@ pub async fn create_contact(
 pub async fn list_birthdays(
     app: App,
     caller: Confirmed,
+    room: Room,
     input: Valid<Query<BirthdayQuery>>,
 ) -> Result<Page<Vec<ContactOut>>, Failure> {
     let Query(BirthdayQuery { days, limit, cursor }) = input.0;
     let today = app.config.server.zone().date(app.clock.now());
-    let found = app
-        .db
-        .page(limit, move |db| contacts::birthdays(db, &caller.0, today, days, cursor, limit + 1))
-        .await?;
-    Ok(page(found, limit, Contact::birthday_place, |contact| ContactOut::new(contact, &app)))
+    let of = app.clone();
+    let read = move |db: &Read| {
+        let room = room.take(limit)?;
+        let found = contacts::birthdays(db, &caller.0, today, days, cursor, limit + 1)?;
+        page(room, found, limit, Contact::birthday_place, |contact| ContactOut::new(contact, &of))
+    };
+    Ok(app.db.page(limit, read).await?)
 }
 
 /// Find a contact
@@ -302,8 +312,8 @@ pub async fn update_avatar(
 ///
 /// For whoever has its address, which nobody can guess.
 #[endpoint(operation_id = "get_avatar", tags(TAG_CONTACTS))]
-pub async fn get_avatar(app: App, input: Valid<Path<AvatarPath>>) -> Result<PictureOut, Failure> {
+pub async fn get_avatar(app: App, room: Room, input: Valid<Path<AvatarPath>>) -> Result<PictureOut, Failure> {
     let Path(path) = input.0;
-    let picture = app.db.read(|db| avatars::by_name(db, &path.name))?;
-    Ok(PictureOut(picture.ok_or(Refusal::AvatarNotFound)?))
+    let picture = app.db.read(|db| avatars::by_name(db, &path.name))?.ok_or(Refusal::AvatarNotFound)?;
+    Ok(PictureOut(picture.media_type, room.take(1)?.hold(picture.bytes)?))
 }

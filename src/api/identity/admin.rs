@@ -9,19 +9,21 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use salvo::Writer;
 use salvo::oapi::{Components, RefOr, Schema, ToSchema, endpoint};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::users::UserOut;
 use super::{RoleOut, TAG_ADMIN, TAG_USERS, moment};
-use crate::api::common::{page, page_by};
+use crate::api::common::page_of;
 use crate::app::App;
+use crate::db::Read;
 use crate::domain::accounts::{self, Filter, Order, Place, SortBy};
 use crate::domain::auth::{Caller, WriteAs};
 use crate::domain::users::{self, User};
-use crate::http::answer::{Done, Failure, Message, Page};
+use crate::http::answer::{Done, Failure, Message, write_json};
 use crate::http::extract::Administrator;
 use crate::http::input::{Fields, Input, Path, Query, Valid};
+use crate::http::large::{Page, Room};
 use crate::http::rules::{Cursor, Flag, Rule, integer, one_of, text};
 use crate::http::validate::Broken;
 
@@ -74,13 +76,7 @@ impl From<User> for ListedUser {
 
 /// Users by their numbers, in an order of their own.
 #[derive(Debug)]
-struct ListedUsers(Vec<ListedUser>);
-
-impl Serialize for ListedUsers {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|user| (user.user_id, user)))
-    }
-}
+struct ListedUsers;
 
 impl ToSchema for ListedUsers {
     fn to_schema(components: &mut Components) -> RefOr<Schema> {
@@ -89,12 +85,13 @@ impl ToSchema for ListedUsers {
 }
 
 /// A page of the users.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, ToSchema)]
 #[salvo(schema(example = json!({ "users": { "1": {
     "user_id": 1, "first_name": "Ada", "last_name": "Lovelace", "created_at": "2026-11-21T05:06:39.560803Z",
     "updated_at": "2026-11-21T05:06:39.560803Z", "last_activity_at": "2026-11-21T05:06:39.560803Z",
     "block": false, "block_at": null, "role": "user", "balance": 100,
 } } })))]
+#[expect(dead_code, reason = "its form: it is written row by row")]
 struct FoundUsers {
     /// By number, in the order that was asked for.
     users: ListedUsers,
@@ -124,13 +121,14 @@ impl From<User> for DeletedUser {
 }
 
 /// A page of the users who were deleted.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, ToSchema)]
 #[salvo(schema(example = json!({ "deleted_users": [{
     "id": 1, "email": "ada@example.com", "first_name": "Ada", "last_name": "Lovelace", "is_blocked": false,
     "balance": 100, "created_at": "2026-11-21T05:06:39.560803Z", "updated_at": "2026-11-21T05:06:39.560803Z",
     "last_activity_at": "2026-11-21T05:06:39.560803Z", "role": "user",
     "deleted_at": "2026-11-21T05:06:39.560803Z",
 }] })))]
+#[expect(dead_code, reason = "its form: it is written row by row")]
 struct DeletedUsers {
     deleted_users: Vec<DeletedUser>,
 }
@@ -244,14 +242,23 @@ pub fn blocked(id: i64, blocked: bool) -> Message {
 pub async fn find_users(
     app: App,
     _caller: Caller,
+    room: Room,
     input: Valid<Query<UserQuery>>,
     admin: Administrator,
 ) -> Result<Page<FoundUsers>, Failure> {
     let Query(UserQuery { filter, order, limit, after }) = input.0;
-    let found = app.db.scan(move |db| accounts::list(db, &admin.0, &filter, order, after, limit + 1)).await?;
-    let cursor = |last: &User| PlaceCursor::after(order.place(last));
-    let Page { items, next } = page_by(found, limit, cursor, ListedUser::from);
-    Ok(Page { items: FoundUsers { users: ListedUsers(items) }, next })
+    let put = |json: &mut Vec<u8>, user: User| {
+        write_json(json, &user.id.0.to_string());
+        json.push(b':');
+        write_json(json, &ListedUser::from(user));
+    };
+    let place = move |user: &User| order.place(user);
+    let read = move |db: &Read| {
+        let room = room.take(limit)?;
+        let found = accounts::list(db, &admin.0, &filter, order, after, limit + 1)?;
+        page_of(room, found, limit, ["{\"users\":{", "}}"], (place, PlaceCursor::after), put)
+    };
+    Ok(app.db.scan(read).await?)
 }
 
 /// List the users who were deleted, newest first
@@ -261,16 +268,19 @@ pub async fn find_users(
 pub async fn list_deleted_users(
     app: App,
     _caller: Caller,
+    room: Room,
     input: Valid<Query<WholeQuery>>,
     admin: Administrator,
 ) -> Result<Page<DeletedUsers>, Failure> {
-    let Query(part) = input.0;
-    let found = app
-        .db
-        .page(part.limit, move |db| accounts::list_deleted(db, &admin.0, part.cursor, part.limit + 1))
-        .await?;
-    let Page { items, next } = page(found, part.limit, |user| user.id.0, DeletedUser::from);
-    Ok(Page { items: DeletedUsers { deleted_users: items }, next })
+    let Query(WholeQuery { limit, cursor }) = input.0;
+    let put = |json: &mut Vec<u8>, user| write_json(json, &DeletedUser::from(user));
+    let read = move |db: &Read| {
+        let room = room.take(limit)?;
+        let found = accounts::list_deleted(db, &admin.0, cursor, limit + 1)?;
+        let number = |user: &User| user.id.0;
+        page_of(room, found, limit, ["{\"deleted_users\":[", "]}"], (number, Cursor::after), put)
+    };
+    Ok(app.db.page(limit, read).await?)
 }
 
 /// See whether one is an administrator

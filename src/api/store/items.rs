@@ -4,18 +4,20 @@ use std::collections::BTreeMap;
 
 use salvo::Writer;
 use salvo::oapi::{Components, RefOr, Schema, ToSchema, endpoint};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::TAG_ITEMS;
-use crate::api::common::{PageQuery, page};
+use crate::api::common::{PageQuery, page_of};
 use crate::app::App;
+use crate::db::Read;
 use crate::domain::auth::Caller;
 use crate::domain::items::{self, Category, Item, NewItem, Patch};
 use crate::domain::quota;
-use crate::http::answer::{Created, Done, Failure, NoContent, Page};
+use crate::http::answer::{Created, Done, Failure, NoContent, write_json};
 use crate::http::input::{Fields, Input, Json, Path, Query, Valid};
-use crate::http::rules::{Flag, Rule, UuidText, number, one_of, text};
+use crate::http::large::{Page, Room};
+use crate::http::rules::{Cursor, Flag, Rule, UuidText, number, one_of, text};
 
 /// An item.
 #[derive(Debug, Serialize, ToSchema)]
@@ -49,13 +51,7 @@ impl From<Item> for ItemOut {
 
 /// Items by their ids, in an order of their own.
 #[derive(Debug)]
-pub struct ItemsOut(Vec<ItemOut>);
-
-impl Serialize for ItemsOut {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|item| (item.id, item)))
-    }
-}
+pub struct ItemsOut;
 
 impl ToSchema for ItemsOut {
     fn to_schema(components: &mut Components) -> RefOr<Schema> {
@@ -123,12 +119,21 @@ impl Input for ItemUpdate {
 pub async fn list_items(
     app: App,
     _caller: Caller,
+    room: Room,
     input: Valid<Query<PageQuery>>,
 ) -> Result<Page<ItemsOut>, Failure> {
-    let Query(query) = input.0;
-    let found = app.db.page(query.limit, move |db| items::list(db, query.cursor, query.limit + 1)).await?;
-    let Page { items, next } = page(found, query.limit, |item| item.id, ItemOut::from);
-    Ok(Page { items: ItemsOut(items), next })
+    let Query(PageQuery { limit, cursor }) = input.0;
+    let put = |json: &mut Vec<u8>, item: Item| {
+        write_json(json, &item.uuid);
+        json.push(b':');
+        write_json(json, &ItemOut::from(item));
+    };
+    let read = move |db: &Read| {
+        let room = room.take(limit)?;
+        let found = items::list(db, cursor, limit + 1)?;
+        page_of(room, found, limit, ["{", "}"], (|item: &Item| item.id, Cursor::after), put)
+    };
+    Ok(app.db.page(limit, read).await?)
 }
 
 /// Get an item

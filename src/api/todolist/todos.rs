@@ -6,11 +6,13 @@ use serde::Serialize;
 
 use super::{NumberedPage, TAG_TODOS};
 use crate::app::App;
+use crate::db::Read;
 use crate::domain::auth::Caller;
 use crate::domain::quota;
 use crate::domain::todos::{self, NewTodo, Patch, Priority, Todo};
 use crate::http::answer::{Created, Done, Failure, NoContent};
 use crate::http::input::{Fields, Input, Json, Path, Query, Valid};
+use crate::http::large::{Large, Room};
 use crate::http::rules::{Flag, Rule, integer, one_of, text};
 
 /// A todo.
@@ -140,14 +142,18 @@ impl Input for TodoQuery {
 pub async fn list_todos(
     app: App,
     caller: Caller,
+    room: Room,
     input: Valid<Query<TodoQuery>>,
-) -> Result<Done<Todos>, Failure> {
+) -> Result<Large<Todos>, Failure> {
     let Query(TodoQuery { part, completed }) = input.0;
-    let (offset, limit) = (part.offset(), part.page_size);
-    let read = move |db: &crate::db::Read| todos::list(db, &caller, completed, offset, limit);
-    let (total, found) = app.db.page(part.reach(), read).await?;
-    let todos = found.into_iter().map(TodoOut::from).collect();
-    Ok(Done(Todos { todos, total, page: part.page, page_size: part.page_size }))
+    let reach = part.reach();
+    let read = move |db: &Read| {
+        let room = room.take(part.page_size)?;
+        let (total, found) = todos::list(db, &caller, completed, part.offset(), part.page_size)?;
+        let todos = found.into_iter().map(TodoOut::from).collect();
+        room.write(&Todos { todos, total, page: part.page, page_size: part.page_size })
+    };
+    Ok(app.db.page(reach, read).await?)
 }
 
 /// Get one of one's todos

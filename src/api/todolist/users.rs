@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{NumberedPage, TAG_USERS};
 use crate::api::common::UserChange;
 use crate::app::App;
+use crate::db::Read;
 use crate::domain::auth::passwords::Password;
 use crate::domain::auth::{Caller, WriteAs};
 use crate::domain::directory;
@@ -16,6 +17,7 @@ use crate::domain::users::{self, NewUser, Patch, User};
 use crate::http::answer::{Created, Done, Failure, NoContent};
 use crate::http::extract::{Address, Visitor};
 use crate::http::input::{Fields, Input, Json, Path, Query, Valid};
+use crate::http::large::{Large, Room};
 use crate::http::rules::{Flag, NewPassword, Rule, Text, integer, text};
 use crate::http::validate::Broken;
 
@@ -202,15 +204,19 @@ pub async fn create_account(
 pub async fn list_accounts(
     app: App,
     visitor: Visitor,
+    room: Room,
     input: Valid<Query<NumberedPage>>,
-) -> Result<Done<Accounts>, Failure> {
-    let Query(query) = input.0;
+) -> Result<Large<Accounts>, Failure> {
+    let Query(part) = input.0;
     directory::refuse_browsing(app.config.users.directory, visitor.0.as_ref())?;
-    let (offset, limit) = (query.offset(), query.page_size);
-    let (total, found) =
-        app.db.page(query.reach(), move |db| directory::list_numbered(db, offset, limit)).await?;
-    let users = found.into_iter().map(|user| Account::to(&app, &visitor, user)).collect();
-    Ok(Done(Accounts { users, total, page: query.page, page_size: query.page_size }))
+    let (reach, shows) = (part.reach(), app.clone());
+    let read = move |db: &Read| {
+        let room = room.take(part.page_size)?;
+        let (total, found) = directory::list_numbered(db, part.offset(), part.page_size)?;
+        let users = found.into_iter().map(|user| Account::to(&shows, &visitor, user)).collect();
+        room.write(&Accounts { users, total, page: part.page, page_size: part.page_size })
+    };
+    Ok(app.db.page(reach, read).await?)
 }
 
 /// Get a user

@@ -3,6 +3,7 @@
 mod access;
 mod addresses;
 mod authority;
+mod connections;
 mod extras;
 mod floods;
 mod framing;
@@ -25,6 +26,7 @@ mod sign_ups;
 mod spelling;
 mod throttle;
 mod tokens;
+mod unread;
 mod weight;
 
 use std::time::Duration;
