@@ -216,7 +216,7 @@ pub enum DbCommand {
         /// The file to write; there must be none of this name yet
         file: PathBuf,
     },
-    /// Puts a copy in the database's place; the server must not run
+    /// Puts a copy in the database's place, without its sessions, mailed links and letters; the server must not run
     #[command(after_help = "Example:\n  satchel db restore ./satchel-backup.db --yes")]
     Restore {
         /// The copy

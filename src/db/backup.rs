@@ -1,16 +1,21 @@
 //! Backups: taking one while a server writes, looking whether a file is whole, and bringing one back.
 
+use std::cell::RefCell;
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 
-use super::{migrate, open};
+use super::{Write, migrate, open};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, Result};
+
+/// What follows the database's name in that of a copy that does not have its place yet; then comes the process.
+const UNFINISHED: &str = ".restored-";
 
 /// What [`verify`] found in a file that is whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,28 +63,45 @@ pub fn verify(path: &Path) -> Result<Verified> {
     }
 }
 
-/// Puts a copy of `from` in the place of the database at `path` and tells where the former file is kept:
-/// `satchel.db.before-restore-20261121T050639Z`. `None` when there was none. No server may be running.
+/// What [`restore`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// The schema of the copy; this binary's or an older one.
+    pub schema: u32,
+    /// Where the former file is kept, `satchel.db.before-restore-20261121T050639Z`; `None` when there was none.
+    pub kept: Option<PathBuf>,
+}
+
+/// Puts a copy of `from` in the place of the database at `path`, after `amend` has changed the copy. Its schema may be
+/// an older one. No server may be running.
 ///
-/// At each instant a whole database is at `path`, the former or the restored.
+/// At each instant a whole database is at `path`: the former, or the restored as `amend` left it.
 ///
 /// # Errors
-/// Those of [`verify`] for `from`; a fault when a file cannot be written.
-pub fn restore(from: &Path, path: &Path, clock: &Clock) -> Result<Option<PathBuf>> {
+/// Those of [`verify`] for `from`, and of `amend`; a fault when a file cannot be written, or another program uses the
+/// database.
+pub fn restore(
+    from: &Path,
+    path: &Path,
+    clock: &Clock,
+    amend: impl FnOnce(&Write<'_>) -> Result<()>,
+) -> Result<Restored> {
     if let (Ok(from), Ok(to)) = (from.canonicalize(), path.canonicalize())
         && from == to
     {
         return Err(Error::fault(format!("{} cannot be restored from itself", path.display())));
     }
-    verify(from)?;
-    let fresh = with_suffix(path, &format!(".restored-{}", process::id()));
-    remove(&fresh).map_err(|error| cannot_write(&fresh, error))?;
-    backup(from, &fresh)?;
-    let placed = keep(path, clock.now()).and_then(|kept| place(&fresh, path).map(|()| kept));
-    placed.map_err(|error| {
+    let schema = verify(from)?.schema;
+    remove_unfinished(path, from).map_err(|error| cannot_write(path, error))?;
+    let fresh = with_suffix(path, &format!("{UNFINISHED}{}", process::id()));
+    let kept = backup(from, &fresh)
+        .and_then(|()| change(&fresh, clock.now(), amend))
+        .and_then(|()| keep(path, clock.now()))
+        .and_then(|kept| place(&fresh, path).map(|()| kept).map_err(|error| cannot_write(path, error)));
+    if kept.is_err() {
         remove(&fresh).ok();
-        cannot_write(path, error)
-    })
+    }
+    Ok(Restored { schema, kept: kept? })
 }
 
 /// Removes the database at `path` with its log and tells whether there was one. No server may be running.
@@ -155,18 +177,54 @@ fn inspect(conn: &Connection) -> rusqlite::Result<Findings> {
     Ok(((!found.is_empty()).then(|| found.join("; ")), tables, bytes.unsigned_abs()))
 }
 
+/// Changes a copy that nobody else knows of, in one transaction that is on the disk afterwards, without a log beside it.
+fn change(path: &Path, now: Timestamp, amend: impl FnOnce(&Write<'_>) -> Result<()>) -> Result<()> {
+    let mut conn = open::copy(path)?;
+    let tx = conn
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(|error| open::explain(path, error))?;
+    amend(&Write::new(&tx, now, &RefCell::default()))?;
+    tx.commit().map_err(|error| open::explain(path, error))?;
+    conn.close().map_err(|(_, error)| open::explain(path, error))?;
+    File::open(path).and_then(|file| file.sync_all()).map_err(|error| cannot_write(path, error))
+}
+
+/// Removes what restores that were killed have left next to `path`; not `from`, which may be one of them.
+fn remove_unfinished(path: &Path, from: &Path) -> io::Result<()> {
+    let (Some(name), Some(dir)) = (path.file_name().and_then(OsStr::to_str), path.parent()) else {
+        return Ok(());
+    };
+    let unfinished = format!("{name}{UNFINISHED}");
+    let from = from.canonicalize()?;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let is_one = entry.file_name().to_str().is_some_and(|name| name.starts_with(&unfinished));
+        if is_one && entry.path().canonicalize().is_ok_and(|path| path != from) {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Gives the file at `path` a second name, with what is in its log, and leaves no log behind for the next file to take for its own.
-fn keep(path: &Path, now: Timestamp) -> io::Result<Option<PathBuf>> {
+fn keep(path: &Path, now: Timestamp) -> Result<Option<PathBuf>> {
     if !path.exists() {
         return Ok(None);
     }
-    let kept = beside(path, "before-restore", now);
-    let log = with_suffix(path, "-wal");
     // Opening and closing moves the log into the file. A damaged one may not let itself be opened: then its log is kept, too.
     if let Ok(conn) = open::writer(path, None, |_| Ok(())) {
-        conn.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(())).ok();
+        let busy = conn.query_row("pragma wal_checkpoint(truncate)", [], |row| row.get::<_, bool>(0));
         conn.close().ok();
+        if busy.is_ok_and(|busy| busy) {
+            return Err(Error::fault(format!("another program uses the database {}", path.display())));
+        }
     }
+    keep_file(path, now).map_err(|error| cannot_write(path, error))
+}
+
+fn keep_file(path: &Path, now: Timestamp) -> io::Result<Option<PathBuf>> {
+    let kept = beside(path, "before-restore", now);
+    let log = with_suffix(path, "-wal");
     if fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
         let kept_log = with_suffix(&kept, "-wal");
         fs::copy(&log, &kept_log)?;

@@ -62,6 +62,17 @@ fn prepare_writer(conn: &Connection, max_pages: Option<u32>) -> rusqlite::Result
     Ok(())
 }
 
+/// The connection of a file that nobody else knows of, nor needs when this process ends early: it keeps no journal beside it.
+pub(super) fn copy(path: &Path) -> Result<Connection> {
+    let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    conn.execute_batch(
+        "pragma journal_mode = memory; pragma synchronous = full; pragma secure_delete = on;
+         pragma temp_store = memory;",
+    )
+    .map_err(|error| explain(path, error))?;
+    Ok(conn)
+}
+
 /// Turns the write-ahead log on. Two processes that do so to a new file at once can be told "busy" without a wait.
 fn use_log(conn: &Connection) -> rusqlite::Result<()> {
     let deadline = Instant::now() + BUSY_TIMEOUT;

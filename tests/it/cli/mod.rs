@@ -5,6 +5,7 @@ mod keys;
 mod letters;
 mod people;
 mod refused;
+mod restores;
 mod schema;
 mod serve;
 mod words;
