@@ -39,7 +39,7 @@ pub struct State {
     /// Room for bodies that are being received.
     pub bodies: Bodies,
     /// Held as long as the state lives: one server to a data directory.
-    _lock: DirLock,
+    lock: DirLock,
 }
 
 impl Deref for App {
@@ -53,7 +53,7 @@ impl Deref for App {
 impl App {
     /// Takes the data directory, migrates the database if the settings say so, and opens it and the keys.
     pub fn open(config: Config, clock: Clock) -> Result<Self> {
-        let lock = DirLock::acquire(&config.server.data, "satchel serve")?;
+        let lock = DirLock::acquire(&config.server.data, DirLock::SERVER)?;
         let path = config.database();
         if config.db.migrate_on_start {
             migrate::up(&path, &clock, None)?;
@@ -62,7 +62,7 @@ impl App {
         let auth = Auth::open(&config.auth, &config.keys(), config.longest_token(), &db, clock.clone())?;
         let mail = Mail::open(&config, db.clone(), clock.clone())?;
         let (limiter, studio) = (Limiter::new(clock.clone()), Studio::new()?);
-        Ok(Self(Arc::new(State {
+        let app = Self(Arc::new(State {
             config,
             clock,
             db,
@@ -71,8 +71,19 @@ impl App {
             limiter,
             studio,
             bodies: Bodies::default(),
-            _lock: lock,
-        })))
+            lock,
+        }));
+        app.lock.note(&app.auth.keys_stamp().to_string())?;
+        Ok(app)
+    }
+
+    /// Takes a changed keyring over, and says in the lock's file which one is in force.
+    ///
+    /// # Errors
+    /// A fault when the keys cannot be read: then the former ones stay in force.
+    pub fn notice_keys(&self) -> Result<()> {
+        self.auth.notice_keys()?;
+        self.lock.note(&self.auth.keys_stamp().to_string())
     }
 
     /// Writes for a caller, whose authority is judged in the transaction.

@@ -8,6 +8,7 @@ pub mod config;
 pub mod db;
 pub mod domain;
 pub mod error;
+mod files;
 mod html;
 pub mod http;
 pub mod mail;

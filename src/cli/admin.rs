@@ -7,7 +7,7 @@ use crate::app::database_options;
 use crate::cli::{AdminCommand, say};
 use crate::clock::Clock;
 use crate::config::{Config, Environment};
-use crate::db::{Db, DirLock, migrate};
+use crate::db::{self, Db, DirLock, migrate};
 use crate::domain::auth::passwords::{Hasher, Password, Weakness, weakness};
 use crate::domain::auth::{Admin, hasher_settings};
 use crate::domain::directory;
@@ -23,6 +23,9 @@ const NOTICED_AFTER: Duration = Duration::from_millis(250);
 /// # Errors
 /// A fault or refusal of one sentence when it cannot be done.
 pub fn run(config: &Config, command: AdminCommand) -> Result<()> {
+    if command == AdminCommand::List {
+        return list(config);
+    }
     let clock = Clock::system();
     let served = DirLock::held(&config.server.data);
     // Looked at before anything is made: a refused command leaves no database behind.
@@ -78,16 +81,20 @@ pub fn run(config: &Config, command: AdminCommand) -> Result<()> {
             db.write_blocking(move |db| users::set_password(db, user.id, &hash))?;
             say(format_args!("{email} has a new password; every session ended"))?;
         }
-        AdminCommand::List => {
-            for user in db.read(directory::admins)? {
-                let state = if user.shut_out(false).is_some() { "shut out" } else { "active" };
-                say(format_args!("{}  {}  {state}  since {}", user.uuid, user.email, user.created_at))?;
-            }
-        }
+        // Done above: it opens nothing for writing.
+        AdminCommand::List => {}
     }
     db.close()?;
     if served {
         std::thread::sleep(NOTICED_AFTER);
+    }
+    Ok(())
+}
+
+fn list(config: &Config) -> Result<()> {
+    for user in db::look(&config.database(), directory::admins)? {
+        let state = if user.shut_out(false).is_some() { "shut out" } else { "active" };
+        say(format_args!("{}  {}  {state}  since {}", user.uuid, user.email, user.created_at))?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ pub mod keys;
 pub mod letters;
 pub mod migrate;
 pub mod openapi;
+mod owner;
 pub mod serve;
 
 use std::fmt::Display;
@@ -62,7 +63,7 @@ pub enum Command {
     /// Makes and looks after users; a running server notices at once
     #[command(subcommand, after_help = "Example:\n  satchel admin create --email ada@example.org")]
     Admin(AdminCommand),
-    /// Looks after the keys that sign tokens
+    /// Looks after the keys that sign tokens; a running server has taken a change over when the command returns
     #[command(subcommand, after_help = "Example:\n  satchel keys rotate")]
     Keys(KeysCommand),
     /// Backs the database up, brings it back, checks it or throws it away
@@ -77,6 +78,23 @@ pub enum Command {
     /// Reads the configuration and says what would run
     #[command(after_help = "Example:\n  satchel check --config ./config.toml")]
     Check,
+}
+
+impl Command {
+    /// Whether it may change something in the data directory, or make it.
+    fn writes(&self) -> bool {
+        match self {
+            Self::Serve(_) => true,
+            Self::Migrate(command) => *command != MigrateCommand::Status,
+            Self::Admin(command) => *command != AdminCommand::List,
+            Self::Keys(command) => *command != KeysCommand::List,
+            Self::Db(DbCommand::Restore { .. } | DbCommand::Drop { .. }) => true,
+            Self::Letters(command) => *command != LettersCommand::List,
+            Self::Db(DbCommand::Backup { .. } | DbCommand::Verify { .. }) | Self::Openapi | Self::Check => {
+                false
+            }
+        }
+    }
 }
 
 /// What can be asked of the schema.
@@ -298,6 +316,9 @@ fn run(cli: Cli) -> Result<()> {
         Command::Serve(_) => telemetry::init(&config.log)?,
         // A command says on stdout what it did; its log is for what went wrong.
         _ => telemetry::init(&Log { level: String::from("warn"), ..config.log.clone() })?,
+    }
+    if command.writes() {
+        owner::require(&config.server.data)?;
     }
     match command {
         Command::Serve(_) => serve::run(config),

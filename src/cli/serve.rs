@@ -150,7 +150,7 @@ impl Server {
 fn not_bound(config: &Config, wanted: SocketAddr, error: &std::io::Error) -> Error {
     let data = &config.server.data;
     if DirLock::held(data)
-        && let Err(held) = DirLock::acquire(data, "satchel serve")
+        && let Err(held) = DirLock::acquire(data, DirLock::SERVER)
     {
         return held;
     }
@@ -221,7 +221,7 @@ async fn keep_house(app: App) {
     let mut activity = tokio::time::interval(ACTIVITY_NOTED_EVERY);
     loop {
         let done = tokio::select! {
-            _ = keys.tick() => app.auth.notice_keys(),
+            _ = keys.tick() => app.notice_keys(),
             _ = purge.tick() => app.auth.purge(&app.db).await.and(purge_users(&app).await),
             _ = removals.tick() => purge_marked(&app).await,
             _ = activity.tick() => app.auth.note_activity(&app.db).await,

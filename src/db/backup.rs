@@ -39,8 +39,8 @@ pub fn backup(path: &Path, to: &Path) -> Result<()> {
     if to.symlink_metadata().is_ok() {
         return Err(Error::fault(format!("{} is there already: name a new file", to.display())));
     }
-    let conn = open::reader(path)?;
-    let partial = with_suffix(to, &format!(".partial-{}", process::id()));
+    let conn = open::look(path)?;
+    let partial = open::with_suffix(to, &format!(".partial-{}", process::id()));
     let outcome = copy_whole(&conn, path, &partial)
         .and_then(|()| place(&partial, to).map_err(|error| cannot_write(to, error)));
     if outcome.is_err() {
@@ -54,7 +54,7 @@ pub fn backup(path: &Path, to: &Path) -> Result<()> {
 /// # Errors
 /// A fault with one sentence for a person: the file is no database of ours, newer than this binary, or damaged; its causes tell where.
 pub fn verify(path: &Path) -> Result<Verified> {
-    let conn = open::reader(path)?;
+    let conn = open::look(path)?;
     let schema = migrate::schema(path, &conn)?;
     let (found, tables, bytes) = inspect(&conn).map_err(|error| open::explain(path, error))?;
     match found {
@@ -93,7 +93,7 @@ pub fn restore(
     }
     let schema = verify(from)?.schema;
     remove_unfinished(path, from).map_err(|error| cannot_write(path, error))?;
-    let fresh = with_suffix(path, &format!("{UNFINISHED}{}", process::id()));
+    let fresh = open::with_suffix(path, &format!("{UNFINISHED}{}", process::id()));
     let kept = backup(from, &fresh)
         .and_then(|()| change(&fresh, clock.now(), amend))
         .and_then(|()| keep(path, clock.now()))
@@ -111,7 +111,7 @@ pub fn restore(
 pub fn drop(path: &Path) -> Result<bool> {
     let removed = || {
         for suffix in ["-wal", "-shm"] {
-            remove(&with_suffix(path, suffix))?;
+            remove(&open::with_suffix(path, suffix))?;
         }
         let was_there = remove(path)?;
         open::sync_dir_of(path)?;
@@ -123,8 +123,8 @@ pub fn drop(path: &Path) -> Result<bool> {
 /// A free name next to `path`: its own, what it is for, and the second in UTC.
 pub(super) fn beside(path: &Path, what: &str, now: Timestamp) -> PathBuf {
     let second: String = now.utc().chars().take(19).filter(|c| !matches!(c, '-' | ':')).collect();
-    let first = with_suffix(path, &format!(".{what}-{second}Z"));
-    let others = (2..).map(|n| with_suffix(path, &format!(".{what}-{second}Z-{n}")));
+    let first = open::with_suffix(path, &format!(".{what}-{second}Z"));
+    let others = (2..).map(|n| open::with_suffix(path, &format!(".{what}-{second}Z-{n}")));
     std::iter::once(first).chain(others).find(|name| !name.exists()).expect("numbers do not end")
 }
 
@@ -224,9 +224,9 @@ fn keep(path: &Path, now: Timestamp) -> Result<Option<PathBuf>> {
 
 fn keep_file(path: &Path, now: Timestamp) -> io::Result<Option<PathBuf>> {
     let kept = beside(path, "before-restore", now);
-    let log = with_suffix(path, "-wal");
+    let log = open::with_suffix(path, "-wal");
     if fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
-        let kept_log = with_suffix(&kept, "-wal");
+        let kept_log = open::with_suffix(&kept, "-wal");
         fs::copy(&log, &kept_log)?;
         File::open(&kept_log)?.sync_all()?;
     }
@@ -237,7 +237,7 @@ fn keep_file(path: &Path, now: Timestamp) -> io::Result<Option<PathBuf>> {
     }
     open::sync_dir_of(path)?;
     remove(&log)?;
-    remove(&with_suffix(path, "-shm"))?;
+    remove(&open::with_suffix(path, "-shm"))?;
     Ok(Some(kept))
 }
 
@@ -252,12 +252,6 @@ fn remove(path: &Path) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 fn cannot_write(path: &Path, error: io::Error) -> Error {

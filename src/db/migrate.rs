@@ -62,7 +62,7 @@ pub fn latest() -> u32 {
 /// A fault with one sentence for a person: the file is no database of ours, damaged, or newer than this binary.
 pub fn status(path: &Path) -> Result<Vec<Step>> {
     let applied = match path.exists() {
-        true => recognise(path, &open::reader(path)?)?,
+        true => recognise(path, &open::look(path)?)?,
         false => Vec::new(),
     };
     let step = |(n, migration): (usize, &Migration)| migration.step(applied.get(n).copied());

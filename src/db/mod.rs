@@ -13,7 +13,7 @@ use std::any::Any;
 use std::fmt;
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread::available_parallelism;
@@ -204,6 +204,17 @@ impl Drop for Inner {
             tracing::error!(%error, "the database was not closed cleanly");
         }
     }
+}
+
+/// Reads one snapshot of the database at `path`, which a server may be using, and leaves nothing beside it: for whoever only
+/// looks.
+///
+/// # Errors
+/// Those of [`Db::open`], and what the closure returns.
+pub fn look<T>(path: &Path, f: impl FnOnce(&Read<'_>) -> Result<T>) -> Result<T> {
+    let conn = open::look(path)?;
+    migrate::require_current(path, &conn)?;
+    readers::snapshot(&conn, f)
 }
 
 /// Runs a closure of the domain; its panic becomes a fault.

@@ -118,7 +118,7 @@ impl Readers {
 }
 
 /// Runs `f` in one transaction, which is one snapshot: it begins at the first read.
-fn snapshot<T>(conn: &Connection, f: impl FnOnce(&Read<'_>) -> Result<T>) -> Result<T> {
+pub(super) fn snapshot<T>(conn: &Connection, f: impl FnOnce(&Read<'_>) -> Result<T>) -> Result<T> {
     conn.prepare_cached("begin")?.execute([])?;
     let outcome = f(&Read::new(conn));
     conn.prepare_cached("commit")?.execute([])?;

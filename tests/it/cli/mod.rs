@@ -3,6 +3,7 @@
 mod files;
 mod keys;
 mod letters;
+mod owners;
 mod people;
 mod refused;
 mod restores;
