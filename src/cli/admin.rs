@@ -59,8 +59,19 @@ pub fn run(config: &Config, command: AdminCommand) -> Result<()> {
                 told(&user, "is an administrator")?;
             }
         }
-        AdminCommand::Promote { email } => {
-            change(email, Patch { role: Some(Role::Admin), ..Patch::default() }, "is an administrator")?;
+        AdminCommand::Promote { email, unconfirmed } => {
+            let user = db.write_blocking(move |db| {
+                let user = users::by_email(db, &email)?;
+                if user.email_confirmed_at.is_none() && !unconfirmed {
+                    return Err(Error::fault(format!(
+                        "nobody has confirmed the address {email}: whoever typed it at a sign-up would become an administrator. \
+                         When you know that this is whom you mean, run `satchel admin confirm {email}` first, or say --unconfirmed"
+                    )));
+                }
+                let patch = Patch { role: Some(Role::Admin), ..Patch::default() };
+                users::update_as_admin(db, &operator, &user, &patch)
+            })?;
+            told(&user, "is an administrator")?;
         }
         AdminCommand::Demote { email } => {
             change(email, Patch { role: Some(Role::User), ..Patch::default() }, "is a user")?;

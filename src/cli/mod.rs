@@ -137,11 +137,16 @@ pub enum AdminCommand {
         #[arg(long)]
         password_stdin: bool,
     },
-    /// Makes a user an administrator
-    #[command(after_help = "Example:\n  satchel admin promote ada@example.org")]
+    /// Makes a user an administrator, whose e-mail address must be confirmed
+    #[command(
+        after_help = "Examples:\n  satchel admin promote ada@example.org\n  satchel admin promote ada@example.org --unconfirmed"
+    )]
     Promote {
         /// The user's e-mail address
         email: String,
+        /// Promotes the user though nobody has confirmed the address: whoever typed it at a sign-up
+        #[arg(long)]
+        unconfirmed: bool,
     },
     /// Makes an administrator a user
     #[command(after_help = "Example:\n  satchel admin demote ada@example.org")]
