@@ -14,6 +14,7 @@ use crate::domain::pictures::Studio;
 use crate::error::Result;
 use crate::http::input::{Bodies, Limits};
 use crate::mail::Mail;
+use crate::watch::Watch;
 
 /// The state. Clones share it.
 #[derive(Clone, Debug)]
@@ -38,6 +39,8 @@ pub struct State {
     pub studio: Studio,
     /// Room for bodies that are being received.
     pub bodies: Bodies,
+    /// Word of what has ended that the server cannot do without.
+    pub watch: Watch,
     /// Held as long as the state lives: one server to a data directory.
     lock: DirLock,
 }
@@ -58,7 +61,9 @@ impl App {
         if config.db.migrate_on_start {
             migrate::up(&path, &clock, None)?;
         }
-        let db = Db::open(&database_options(&config), clock.clone())?;
+        let watch = Watch::default();
+        let options = db::Options { watch: watch.clone(), ..database_options(&config) };
+        let db = Db::open(&options, clock.clone())?;
         let auth = Auth::open(&config.auth, &config.keys(), config.longest_token(), &db, clock.clone())?;
         let mail = Mail::open(&config, db.clone(), clock.clone())?;
         let (limiter, studio) = (Limiter::new(clock.clone()), Studio::new()?);
@@ -71,6 +76,7 @@ impl App {
             limiter,
             studio,
             bodies: Bodies::default(),
+            watch,
             lock,
         }));
         app.lock.note(&app.auth.keys_stamp().to_string())?;

@@ -14,3 +14,4 @@ pub mod http;
 pub mod mail;
 pub mod network;
 pub mod telemetry;
+pub mod watch;

@@ -3,11 +3,13 @@
 pub mod admin;
 pub mod check;
 pub mod db;
+mod housekeeping;
 pub mod keys;
 pub mod letters;
 pub mod migrate;
 pub mod openapi;
 mod owner;
+mod process;
 pub mod serve;
 
 use std::fmt::Display;
@@ -322,6 +324,7 @@ fn run(cli: Cli) -> Result<()> {
         // A command says on stdout what it did; its log is for what went wrong.
         _ => telemetry::init(&Log { level: String::from("warn"), ..config.log.clone() })?,
     }
+    process::forbid_core_dumps();
     if command.writes() {
         owner::require(&config.server.data)?;
     }

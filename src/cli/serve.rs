@@ -12,26 +12,18 @@ use salvo::server::ServerHandle;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::api;
 use crate::app::App;
+use crate::cli::{housekeeping, process};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::DirLock;
 use crate::domain::directory;
-use crate::domain::removal::{self, Purged};
 use crate::error::{Context, Error, Result};
 
-/// How often a changed keyring is looked for.
-const KEYS_NOTICED_EVERY: Duration = Duration::from_secs(1);
-/// How often is written down who was there.
-const ACTIVITY_NOTED_EVERY: Duration = Duration::from_secs(5);
-/// How often is looked for users who were deleted for good.
-const REMOVALS_NOTICED_EVERY: Duration = Duration::from_secs(1);
-/// How often worthless rows are removed.
-const PURGE_EVERY: Duration = Duration::from_secs(3600);
 /// How long the door may take to close.
 const CLOSED_AFTER: Duration = Duration::from_secs(1);
 /// Longest request head, in bytes: request line and headers.
@@ -41,7 +33,8 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 ///
 /// # Errors
 /// A fault of one sentence when something that it needs cannot be had.
-pub fn run(config: Config) -> Result<()> {
+pub fn run(mut config: Config) -> Result<()> {
+    process::raise_open_files(&mut config);
     let runtime = Builder::new_multi_thread()
         .worker_threads(config.server.workers())
         .enable_all()
@@ -54,8 +47,7 @@ pub fn run(config: Config) -> Result<()> {
         if let Err(error) = server.announce() {
             tracing::warn!("{error}");
         }
-        stop.await;
-        server.stop().await
+        server.run_until(stop).await
     })
 }
 
@@ -69,7 +61,7 @@ pub struct Server {
     bell: Arc<Bell>,
     handle: ServerHandle,
     serving: JoinHandle<std::io::Result<()>>,
-    housekeeping: JoinHandle<()>,
+    housekeeping: JoinSet<()>,
     mailing: JoinHandle<()>,
 }
 
@@ -91,9 +83,12 @@ impl Server {
         let door =
             Door { holdings: listener.holdings().to_vec(), listener: Some(listener), bell: bell.clone() };
         let (handle, serving) = serve(&app, door);
-        let housekeeping = tokio::spawn(keep_house(app.clone()));
-        let mail = app.mail.clone();
-        let mailing = tokio::spawn(async move { mail.work().await });
+        let housekeeping = housekeeping::start(&app);
+        let (mail, watched) = (app.mail.clone(), app.watch.over("the task that sends letters"));
+        let mailing = tokio::spawn(async move {
+            let _watched = watched;
+            mail.work().await;
+        });
         Ok(Self { app, address, bell, handle, serving, housekeeping, mailing })
     }
 
@@ -114,6 +109,24 @@ impl Server {
         crate::cli::say(lines.join("\n"))
     }
 
+    /// Runs until `stop`, or until something has ended that the server cannot do without; then it stops.
+    ///
+    /// # Errors
+    /// Those of [`Server::stop`]; a fault that names what has ended.
+    pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<()> {
+        let ended = tokio::select! {
+            () = stop => None,
+            ended = self.app.watch.ended() => Some(ended),
+        };
+        let Some(ended) = ended else { return self.stop().await };
+        let fault = Error::fault(format!("{ended} has ended, and the server cannot go on without it"));
+        tracing::error!("{fault}");
+        if let Err(error) = self.stop().await {
+            tracing::error!("{error}");
+        }
+        Err(fault)
+    }
+
     /// Stops accepting, finishes what is in flight, letters among it, writes what is queued, and closes the database.
     ///
     /// # Errors
@@ -127,7 +140,7 @@ impl Server {
         // With as many connections as there may be nobody stands at the door: then it stays open, and nobody comes in.
         let _ = timeout(CLOSED_AFTER, self.bell.closed.notified()).await;
         self.handle.stop_graceful(patience);
-        self.housekeeping.abort();
+        self.housekeeping.abort_all();
         if let Ok(Err(error)) = self.serving.await {
             tracing::error!("serving ended: {error}");
         }
@@ -210,46 +223,12 @@ fn serve(app: &App, acceptor: impl Acceptor + 'static) -> (ServerHandle, JoinHan
         salvo::Server::new(acceptor).fuse_config(fuse).max_connections(app.config.server.max_connections);
     server.http1_mut().max_buf_size(HEAD_BYTES_MAX);
     let handle = server.handle();
-    (handle, tokio::spawn(server.try_serve(api::service(app))))
-}
-
-/// Notices changed keys and removes what time has made worthless.
-async fn keep_house(app: App) {
-    let mut keys = tokio::time::interval(KEYS_NOTICED_EVERY);
-    let mut purge = tokio::time::interval(PURGE_EVERY);
-    let mut removals = tokio::time::interval(REMOVALS_NOTICED_EVERY);
-    let mut activity = tokio::time::interval(ACTIVITY_NOTED_EVERY);
-    loop {
-        let done = tokio::select! {
-            _ = keys.tick() => app.notice_keys(),
-            _ = purge.tick() => app.auth.purge(&app.db).await.and(purge_users(&app).await),
-            _ = removals.tick() => purge_marked(&app).await,
-            _ = activity.tick() => app.auth.note_activity(&app.db).await,
-        };
-        if let Err(error) = done {
-            tracing::error!("housekeeping: {error}");
-        }
-    }
-}
-
-/// Begins to remove users who were deleted for good.
-async fn purge_marked(app: &App) -> Result<()> {
-    if app.db.read(removal::is_due)? { purge_users(app).await } else { Ok(()) }
-}
-
-/// Removes users who were deleted for good, or long ago, in bounded pieces, and what the disk still has of them.
-async fn purge_users(app: &App) -> Result<()> {
-    let keep = app.config.users.purge_deleted_after();
-    loop {
-        let Purged { more, email } = app.db.write(move |db| removal::purge(db, keep)).await?;
-        if let Some(email) = email {
-            app.mail.forget(email).await?;
-            app.db.cut_log();
-        }
-        if !more {
-            return Ok(());
-        }
-    }
+    let (service, watched) = (api::service(app), app.watch.over("the task that serves"));
+    let serving = tokio::spawn(async move {
+        let _watched = watched;
+        server.try_serve(service).await
+    });
+    (handle, serving)
 }
 
 /// Resolves at SIGTERM or Ctrl-C.

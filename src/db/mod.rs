@@ -26,6 +26,7 @@ pub use rights::{Read, Write};
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::watch::Watch;
 use readers::Readers;
 use writer::Writer;
 
@@ -44,13 +45,23 @@ pub struct Options {
     pub group: usize,
     /// The largest the file may grow, in pages of 4096 bytes. `None` leaves it to the disk.
     pub max_pages: Option<u32>,
+    /// Watches over the threads.
+    pub watch: Watch,
 }
 
 impl Options {
     /// The defaults for the file at `path`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let readers = available_parallelism().map_or(1, NonZero::get);
-        Self { path: path.into(), readers, scan_threads: 2, queue: 512, group: 256, max_pages: None }
+        Self {
+            path: path.into(),
+            readers,
+            scan_threads: 2,
+            queue: 512,
+            group: 256,
+            max_pages: None,
+            watch: Watch::default(),
+        }
     }
 }
 

@@ -46,9 +46,13 @@ impl Writer {
             seen,
             announced: RefCell::default(),
         };
+        let watched = options.watch.over("the thread that writes to the database");
         let thread = thread::Builder::new()
             .name(String::from("db-writer"))
-            .spawn(|| desk.serve())
+            .spawn(move || {
+                let _watched = watched;
+                desk.serve()
+            })
             .map_err(|error| open::said(error, String::from("cannot start the writer thread")))?;
         Ok(Self {
             queue: RwLock::new(Some(queue)),

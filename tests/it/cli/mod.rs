@@ -1,6 +1,7 @@
 //! The command line: the real binary, what it does, what it says, and how it ends.
 
 mod files;
+mod housekeeping;
 mod keys;
 mod letters;
 mod owners;
