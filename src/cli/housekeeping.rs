@@ -64,6 +64,7 @@ async fn purge(app: App) {
             _ = hourly.tick() => {
                 log(app.auth.purge(&app.db).await);
                 log(purge_users(&app).await);
+                log(app.mail.purge().await);
             }
             _ = removals.tick() => log(purge_marked(&app).await),
         }

@@ -128,6 +128,52 @@ pub(super) fn beside(path: &Path, what: &str, now: Timestamp) -> PathBuf {
     std::iter::once(first).chain(others).find(|name| !name.exists()).expect("numbers do not end")
 }
 
+/// A copy that was made before a migration, by its name: first the second and the number that [`beside`] gave it.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Before<'a> {
+    second: &'a str,
+    number: u32,
+    version: &'a str,
+}
+
+impl<'a> Before<'a> {
+    /// Reads what follows the database's name: `.before-0003-20261121T050639Z-2`.
+    fn parse(suffix: &'a str) -> Option<Self> {
+        let (version, rest) = suffix.strip_prefix(".before-")?.split_once('-')?;
+        let (second, number) = rest.split_once('-').unwrap_or((rest, "1"));
+        let is_version = version.len() == 4 && version.bytes().all(|byte| byte.is_ascii_digit());
+        let is_second = second.len() == 16 && second.ends_with('Z');
+        (is_version && is_second).then_some(Self { second, number: number.parse().ok()?, version })
+    }
+}
+
+/// Removes the copies that were made before migrations but for the newest `count`, `made` among them, and what is left of
+/// any that was not finished. Copies before a restore or a drop are the operator's.
+pub(super) fn keep_newest(path: &Path, made: &Path, count: usize) -> Result<()> {
+    let (Some(name), Some(dir)) = (path.file_name().and_then(OsStr::to_str), path.parent()) else {
+        return Ok(());
+    };
+    let list = || -> io::Result<Vec<String>> {
+        let names = fs::read_dir(open::or_here(dir))?.map(|entry| Ok(entry?.file_name().into_string().ok()));
+        names.filter_map(io::Result::transpose).collect()
+    };
+    let names = list().map_err(|error| open::said(error, format!("cannot list {}", dir.display())))?;
+    let suffixes = names.iter().filter_map(|file| Some((file, file.strip_prefix(name)?)));
+    let mut copies: Vec<_> = suffixes
+        .filter_map(|(file, suffix)| {
+            let whole = suffix.split_once(".partial-").map_or(suffix, |(whole, _)| whole);
+            // Unfinished ones are the first to go; the one just made is the last, whatever the clock said before.
+            Some((whole == suffix, dir.join(file) == made, Before::parse(whole)?, dir.join(file)))
+        })
+        .collect();
+    copies.sort_unstable();
+    let whole = copies.iter().filter(|(is_whole, ..)| *is_whole).count();
+    for (.., file) in &copies[..copies.len() - whole.min(count)] {
+        remove(&file).map_err(|error| open::said(error, format!("cannot remove {}", file.display())))?;
+    }
+    Ok(())
+}
+
 /// `vacuum into` copies one snapshot, leaves out free pages, and stumbles over damage that a copy of bytes would hand on.
 fn copy_whole(conn: &Connection, path: &Path, to: &Path) -> Result<()> {
     let Some(name) = to.to_str() else {
@@ -196,7 +242,7 @@ fn remove_unfinished(path: &Path, from: &Path) -> io::Result<()> {
     };
     let unfinished = format!("{name}{UNFINISHED}");
     let from = from.canonicalize()?;
-    for entry in fs::read_dir(dir)? {
+    for entry in fs::read_dir(open::or_here(dir))? {
         let entry = entry?;
         let is_one = entry.file_name().to_str().is_some_and(|name| name.starts_with(&unfinished));
         if is_one && entry.path().canonicalize().is_ok_and(|path| path != from) {

@@ -173,10 +173,14 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// A directory, the working one when its name is empty.
+pub(super) fn or_here(dir: &Path) -> &Path {
+    if dir.as_os_str().is_empty() { Path::new(".") } else { dir }
+}
+
 /// Puts the names in the directory of `path` on the disk: a new name is lost in a power cut otherwise.
 pub(super) fn sync_dir_of(path: &Path) -> std::io::Result<()> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(dir)?.sync_all()
+    File::open(or_here(path.parent().unwrap_or(path)))?.sync_all()
 }
 
 /// Checks the structure of a file that is small enough to be checked at every opening.

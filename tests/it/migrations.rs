@@ -249,6 +249,41 @@ fn a_change_of_an_existing_schema_is_backed_up_first_and_a_first_one_is_not() {
 }
 
 #[test]
+fn of_the_copies_before_migrations_the_three_newest_are_kept() {
+    let file = peopled(1);
+    let others = [
+        "satchel.db.before-restore-20200101T000000Z",
+        "satchel.db.before-drop-1577836800",
+        "satchel.db.before-0001-mine",
+        "other.db.before-0001-20200101T000000Z",
+    ];
+    // A copy from a clock that ran ahead, and one that was never finished.
+    let (ahead, unfinished) =
+        ("satchel.db.before-0002-29990101T000000Z", "satchel.db.before-0002-29990101T000000Z.partial-7");
+    for name in others.into_iter().chain([ahead, unfinished]) {
+        fs::write(file.dir.path().join(name), "mine").unwrap();
+    }
+    let mut made = Vec::new();
+    for _ in 0..3 {
+        made.push(migrate::down(&file.path, &file.clock, 1).unwrap().backup.unwrap());
+        made.push(file.up(None).backup.unwrap());
+        file.clock.advance(Duration::from_secs(1));
+    }
+    let mut kept: Vec<_> = fs::read_dir(file.dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.display().to_string().contains(".before-"))
+        .collect();
+    kept.sort();
+    let mut expected: Vec<_> =
+        others.into_iter().chain([ahead]).map(|name| file.dir.path().join(name)).collect();
+    expected.extend_from_slice(&made[4..]);
+    expected.sort();
+    assert_eq!(kept, expected);
+    assert_eq!(backup::verify(&made[5]).unwrap().schema, migrate::latest() - 1);
+}
+
+#[test]
 fn a_schema_that_is_not_the_binarys_is_refused_in_one_sentence() {
     let file = file();
     let (path, latest) = (file.path.display().to_string(), migrate::latest());
