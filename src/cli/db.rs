@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 /// What a restore ends.
 const ENDED: &str = "every session and every mailed link has ended, and no letter waits: the copy knows nothing of what was ended, used or sent since it was made";
 /// What a restore brings back.
-const AS_OLD: &str = "all else is as old as the copy: users with their passwords, roles, blocks, deletions and confirmed addresses, failed sign-ins and familiar addresses, books, items, todos, contacts and pictures";
+const AS_OLD: &str = "all else is as old as the copy: users with their passwords, roles, blocks, deletions, confirmed addresses and changes of addresses, failed sign-ins and familiar addresses, books, items, todos, contacts and pictures";
 
 /// Does what is asked of the database as a whole.
 ///

@@ -7,6 +7,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::app::App;
 use crate::domain::removal::{self, Purged};
+use crate::domain::unconfirmed;
 use crate::error::Result;
 
 /// How often a changed keyring is looked for.
@@ -63,6 +64,7 @@ async fn purge(app: App) {
         tokio::select! {
             _ = hourly.tick() => {
                 log(app.auth.purge(&app.db).await);
+                log(purge_unconfirmed(&app).await);
                 log(purge_users(&app).await);
                 log(app.mail.purge().await);
             }
@@ -81,6 +83,13 @@ fn log(done: Result<()>) {
     if let Err(error) = done {
         tracing::error!("housekeeping: {error}");
     }
+}
+
+/// Marks users who never confirmed the address, in bounded pieces, as deleted for good.
+async fn purge_unconfirmed(app: &App) -> Result<()> {
+    let Some(keep) = app.config.users.purge_unconfirmed_after() else { return Ok(()) };
+    while app.db.write(move |db| unconfirmed::purge(db, keep)).await? {}
+    Ok(())
 }
 
 /// Begins to remove users who were deleted for good.

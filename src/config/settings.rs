@@ -123,6 +123,7 @@ pub(super) const SETTINGS: &[(&str, Allowed)] = &[
     ("contactbook.limits.letters", LIMIT),
     ("users.directory", Choice(&["public", "members", "admins"])),
     ("users.purge_deleted_after_days", Whole(0, 3_650)),
+    ("users.purge_unconfirmed_after_days", Whole(0, 3_650)),
     ("mail.transport", Choice(&["file", "smtp", "off"])),
     ("mail.directory", Text(|text| text.is_empty() || is_path(text), "\"\" or the path of a directory")),
     (

@@ -15,6 +15,7 @@ pub mod pictures;
 mod pool;
 pub mod removal;
 pub mod todos;
+pub mod unconfirmed;
 pub mod users;
 
 use rusqlite::types::{FromSqlError, FromSqlResult, ValueRef};

@@ -15,7 +15,7 @@ use super::{Auth, Caller, claims};
 use crate::config::Lifetimes;
 use crate::db::{Db, Write};
 use crate::domain::users::{self, Login, NewUser, Role, User};
-use crate::domain::{accounts, addresses, letters};
+use crate::domain::{accounts, addresses, letters, unconfirmed};
 use crate::error::{Context, Error, Refusal, Result};
 
 /// What somebody signs in with.
@@ -46,7 +46,11 @@ impl Auth {
         let confirm = self.must_confirm(&new);
         db.write(move |db| {
             ask_to_confirm(db, &new, confirm)?;
-            users::create(db, &new, &hash)
+            let user = users::create(db, &new, &hash)?;
+            if confirm {
+                unconfirmed::await_confirmation(db, &user)?;
+            }
+            Ok(user)
         })
         .await
     }

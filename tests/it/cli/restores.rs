@@ -201,6 +201,8 @@ async fn a_restore_says_what_of_each_table_has_ended_and_what_is_as_old_as_the_c
             "familiar_addresses" => (old, "familiar addresses"),
             "avatars" => (old, "pictures"),
             "removals" => (old, "deletions"),
+            "address_changes" => (old, "changes of addresses"),
+            "unconfirmed" => (old, "confirmed addresses"),
             "users" | "books" | "items" | "todos" | "contacts" => (old, table.as_str()),
             "schema_migrations" | "todo_totals" | "user_total" => continue,
             other => panic!("nothing says what a restore does with {other}"),
