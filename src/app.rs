@@ -15,6 +15,7 @@ use crate::http::body;
 use crate::http::budget::ByteBudget;
 use crate::http::large::Answers;
 use crate::mail::Mail;
+use crate::watch::Watch;
 
 /// The state. Clones share it.
 #[derive(Clone, Debug)]
@@ -43,8 +44,10 @@ pub struct State {
     pub body_room: ByteBudget,
     /// Room for large answers that are being sent.
     pub answers: Answers,
+    /// Word of what has ended that the server cannot do without.
+    pub watch: Watch,
     /// Held as long as the state lives: one server to a data directory.
-    _lock: DirLock,
+    lock: DirLock,
 }
 
 impl Deref for App {
@@ -58,19 +61,21 @@ impl Deref for App {
 impl App {
     /// Takes the data directory, migrates the database if the settings say so, and opens it and the keys.
     pub fn open(config: Config, clock: Clock) -> Result<Self> {
-        let lock = DirLock::acquire(&config.server.data, "satchel serve")?;
+        let lock = DirLock::acquire(&config.server.data, DirLock::SERVER)?;
         let path = config.database();
         if config.db.migrate_on_start {
             migrate::up(&path, &clock, None)?;
         }
-        let db = Db::open(&database_options(&config), clock.clone())?;
+        let watch = Watch::default();
+        let options = db::Options { watch: watch.clone(), ..database_options(&config) };
+        let db = Db::open(&options, clock.clone())?;
         let limiter = Limiter::new(clock.clone());
         let auth = Auth::open(&config, &db, limiter.clone(), clock.clone())?;
         let mail = Mail::open(&config, db.clone(), clock.clone())?;
         let answers = Answers::new(config.server.workers());
         let studio = Studio::new()?;
         let quotas = Quotas::new(clock.clone(), config.users.quota_mb);
-        Ok(Self(Arc::new(State {
+        let app = Self(Arc::new(State {
             config,
             clock,
             db,
@@ -81,8 +86,20 @@ impl App {
             studio,
             body_room: ByteBudget::new(body::ROOM_BYTES),
             answers,
-            _lock: lock,
-        })))
+            watch,
+            lock,
+        }));
+        app.lock.note(&app.auth.keys_stamp().to_string())?;
+        Ok(app)
+    }
+
+    /// Takes a changed keyring over, and says in the lock's file which one is in force.
+    ///
+    /// # Errors
+    /// A fault when the keys cannot be read: then the former ones stay in force.
+    pub fn notice_keys(&self) -> Result<()> {
+        self.auth.notice_keys()?;
+        self.lock.note(&self.auth.keys_stamp().to_string())
     }
 
     /// Writes for a caller, whose authority is judged in the transaction.

@@ -7,7 +7,7 @@ use crate::app::database_options;
 use crate::cli::{AdminCommand, say};
 use crate::clock::Clock;
 use crate::config::{Config, Environment};
-use crate::db::{Db, DirLock, migrate};
+use crate::db::{self, Db, DirLock, migrate};
 use crate::domain::auth::passwords::{Hasher, Password, Weakness, weakness};
 use crate::domain::auth::{Admin, forget_familiar_addresses, hasher_settings};
 use crate::domain::directory;
@@ -23,6 +23,9 @@ const NOTICED_AFTER: Duration = Duration::from_millis(250);
 /// # Errors
 /// A fault or refusal of one sentence when it cannot be done.
 pub fn run(config: &Config, command: AdminCommand) -> Result<()> {
+    if command == AdminCommand::List {
+        return list(config);
+    }
     let clock = Clock::system();
     let served = DirLock::held(&config.server.data);
     // Looked at before anything is made: a refused command leaves no database behind.
@@ -56,8 +59,19 @@ pub fn run(config: &Config, command: AdminCommand) -> Result<()> {
                 told(&user, "is an administrator")?;
             }
         }
-        AdminCommand::Promote { email } => {
-            change(email, Patch { role: Some(Role::Admin), ..Patch::default() }, "is an administrator")?;
+        AdminCommand::Promote { email, unconfirmed } => {
+            let user = db.write_blocking(move |db| {
+                let user = users::by_email(db, &email)?;
+                if user.email_confirmed_at.is_none() && !unconfirmed {
+                    return Err(Error::fault(format!(
+                        "nobody has confirmed the address {email}: whoever typed it at a sign-up would become an administrator. \
+                         When you know that this is whom you mean, run `satchel admin confirm {email}` first, or say --unconfirmed"
+                    )));
+                }
+                let patch = Patch { role: Some(Role::Admin), ..Patch::default() };
+                users::update_as_admin(db, &operator, &user, &patch)
+            })?;
+            told(&user, "is an administrator")?;
         }
         AdminCommand::Demote { email } => {
             change(email, Patch { role: Some(Role::User), ..Patch::default() }, "is a user")?;
@@ -81,16 +95,20 @@ pub fn run(config: &Config, command: AdminCommand) -> Result<()> {
             })?;
             say(format_args!("{email} has a new password; every session ended"))?;
         }
-        AdminCommand::List => {
-            for user in db.read(directory::admins)? {
-                let state = if user.shut_out(false).is_some() { "shut out" } else { "active" };
-                say(format_args!("{}  {}  {state}  since {}", user.uuid, user.email, user.created_at))?;
-            }
-        }
+        // Done above: it opens nothing for writing.
+        AdminCommand::List => {}
     }
     db.close()?;
     if served {
         std::thread::sleep(NOTICED_AFTER);
+    }
+    Ok(())
+}
+
+fn list(config: &Config) -> Result<()> {
+    for user in db::look(&config.database(), directory::admins)? {
+        let state = if user.shut_out(false).is_some() { "shut out" } else { "active" };
+        say(format_args!("{}  {}  {state}  since {}", user.uuid, user.email, user.created_at))?;
     }
     Ok(())
 }

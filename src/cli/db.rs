@@ -2,13 +2,17 @@
 
 use std::path::Path;
 
-use crate::app::database_options;
 use crate::cli::{DbCommand, confirm, say};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::db::{Db, DirLock, backup, migrate};
+use crate::db::{DirLock, backup, migrate};
 use crate::domain::auth::sessions;
 use crate::error::{Error, Result};
+
+/// What a restore ends.
+const ENDED: &str = "every session and every mailed link has ended, and no letter waits: the copy knows nothing of what was ended, used or sent since it was made";
+/// What a restore brings back.
+const AS_OLD: &str = "all else is as old as the copy: users with their passwords, roles, blocks, deletions, confirmed addresses and changes of addresses, failed sign-ins and familiar addresses, books, items, todos, contacts and pictures";
 
 /// Does what is asked of the database as a whole.
 ///
@@ -26,13 +30,20 @@ pub fn run(config: &Config, command: DbCommand) -> Result<()> {
         DbCommand::Restore { file, yes } => {
             let _lock = lock()?;
             confirm(yes, &format!("Put {} in the place of {}?", file.display(), path.display()))?;
-            let kept = backup::restore(&file, &path, &Clock::system())?;
+            let restored = backup::restore(&file, &path, &Clock::system(), sessions::end_everybodys)?;
             say(format_args!("restored  {}", path.display()))?;
-            end_sessions(config)?;
-            say(format_args!(
-                "every session has ended: the copy knows nothing of log-outs since it was made"
-            ))?;
-            if let Some(kept) = kept {
+            say(ENDED)?;
+            say(AS_OLD)?;
+            if restored.schema != migrate::latest() {
+                let up = if config.db.migrate_on_start {
+                    "it is moved up at the next start"
+                } else {
+                    "run `satchel migrate up`"
+                };
+                let (schema, latest) = (restored.schema, migrate::latest());
+                say(format_args!("the schema is {schema}, this binary needs {latest}: {up}"))?;
+            }
+            if let Some(kept) = restored.kept {
                 say(format_args!("the former database is  {}", kept.display()))?;
             }
         }
@@ -53,17 +64,6 @@ pub fn run(config: &Config, command: DbCommand) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Ends what a restored database takes for living sessions.
-fn end_sessions(config: &Config) -> Result<()> {
-    let clock = Clock::system();
-    if config.db.migrate_on_start {
-        migrate::up(&config.database(), &clock, None)?;
-    }
-    let db = Db::open(&database_options(config), clock)?;
-    db.write_blocking(sessions::end_everybodys)?;
-    db.close()
 }
 
 fn verify(path: &Path) -> Result<()> {

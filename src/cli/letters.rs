@@ -4,7 +4,7 @@ use crate::app::database_options;
 use crate::cli::{LettersCommand, say};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::db::Db;
+use crate::db::{self, Db};
 use crate::domain::letters::{self, Letter, LetterId, State};
 use crate::error::{Error, Result};
 use crate::telemetry;
@@ -17,29 +17,25 @@ const PAGE: i64 = 500;
 /// # Errors
 /// A fault of one sentence when it cannot be done.
 pub fn run(config: &Config, command: LettersCommand) -> Result<()> {
+    let LettersCommand::Retry { id, .. } = command else { return list(config) };
     let db = Db::open(&database_options(config), Clock::system())?;
-    match command {
-        LettersCommand::List => list(&db)?,
-        LettersCommand::Retry { id: Some(id), .. } => {
-            if !db.write_blocking(move |db| letters::retry(db, LetterId(id)))? {
-                return Err(Error::fault(format!(
-                    "there is no letter {id}: `satchel letters list` shows them"
-                )));
-            }
-            say(format_args!("letter {id} is tried again"))?;
+    if let Some(id) = id {
+        if !db.write_blocking(move |db| letters::retry(db, LetterId(id)))? {
+            return Err(Error::fault(format!("there is no letter {id}: `satchel letters list` shows them")));
         }
-        LettersCommand::Retry { id: None, .. } => {
-            let count = db.write_blocking(letters::retry_dead)?;
-            say(format_args!("tried again: {count}"))?;
-        }
+        say(format_args!("letter {id} is tried again"))?;
+    } else {
+        let count = db.write_blocking(letters::retry_dead)?;
+        say(format_args!("tried again: {count}"))?;
     }
     db.close()
 }
 
-fn list(db: &Db) -> Result<()> {
+fn list(config: &Config) -> Result<()> {
     let mut last = LetterId(0);
     loop {
-        let page = db.read(|db| letters::list(db, last, PAGE))?;
+        // The snapshot ends before the page is printed: who reads it may take their time.
+        let page = db::look(&config.database(), |db| letters::list(db, last, PAGE))?;
         let Some(newest) = page.last() else { return Ok(()) };
         last = newest.id;
         for letter in &page {

@@ -3,10 +3,13 @@
 pub mod admin;
 pub mod check;
 pub mod db;
+mod housekeeping;
 pub mod keys;
 pub mod letters;
 pub mod migrate;
 pub mod openapi;
+mod owner;
+mod process;
 pub mod serve;
 
 use std::fmt::Display;
@@ -62,7 +65,7 @@ pub enum Command {
     /// Makes and looks after users; a running server notices at once
     #[command(subcommand, after_help = "Example:\n  satchel admin create --email ada@example.org")]
     Admin(AdminCommand),
-    /// Looks after the keys that sign tokens
+    /// Looks after the keys that sign tokens; a running server has taken a change over when the command returns
     #[command(subcommand, after_help = "Example:\n  satchel keys rotate")]
     Keys(KeysCommand),
     /// Backs the database up, brings it back, checks it or throws it away
@@ -77,6 +80,23 @@ pub enum Command {
     /// Reads the configuration and says what would run
     #[command(after_help = "Example:\n  satchel check --config ./config.toml")]
     Check,
+}
+
+impl Command {
+    /// Whether it may change something in the data directory, or make it.
+    fn writes(&self) -> bool {
+        match self {
+            Self::Serve(_) => true,
+            Self::Migrate(command) => *command != MigrateCommand::Status,
+            Self::Admin(command) => *command != AdminCommand::List,
+            Self::Keys(command) => *command != KeysCommand::List,
+            Self::Db(DbCommand::Restore { .. } | DbCommand::Drop { .. }) => true,
+            Self::Letters(command) => *command != LettersCommand::List,
+            Self::Db(DbCommand::Backup { .. } | DbCommand::Verify { .. }) | Self::Openapi | Self::Check => {
+                false
+            }
+        }
+    }
 }
 
 /// What can be asked of the schema.
@@ -119,11 +139,16 @@ pub enum AdminCommand {
         #[arg(long)]
         password_stdin: bool,
     },
-    /// Makes a user an administrator
-    #[command(after_help = "Example:\n  satchel admin promote ada@example.org")]
+    /// Makes a user an administrator, whose e-mail address must be confirmed
+    #[command(
+        after_help = "Examples:\n  satchel admin promote ada@example.org\n  satchel admin promote ada@example.org --unconfirmed"
+    )]
     Promote {
         /// The user's e-mail address
         email: String,
+        /// Promotes the user though nobody has confirmed the address: whoever typed it at a sign-up
+        #[arg(long)]
+        unconfirmed: bool,
     },
     /// Makes an administrator a user
     #[command(after_help = "Example:\n  satchel admin demote ada@example.org")]
@@ -216,7 +241,7 @@ pub enum DbCommand {
         /// The file to write; there must be none of this name yet
         file: PathBuf,
     },
-    /// Puts a copy in the database's place; the server must not run
+    /// Puts a copy in the database's place, without its sessions, mailed links and letters; the server must not run
     #[command(after_help = "Example:\n  satchel db restore ./satchel-backup.db --yes")]
     Restore {
         /// The copy
@@ -298,6 +323,10 @@ fn run(cli: Cli) -> Result<()> {
         Command::Serve(_) => telemetry::init(&config.log)?,
         // A command says on stdout what it did; its log is for what went wrong.
         _ => telemetry::init(&Log { level: String::from("warn"), ..config.log.clone() })?,
+    }
+    process::forbid_core_dumps();
+    if command.writes() {
+        owner::require(&config.server.data)?;
     }
     match command {
         Command::Serve(_) => serve::run(config),

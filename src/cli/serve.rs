@@ -5,27 +5,19 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
 
 use crate::api;
 use crate::app::App;
+use crate::cli::{housekeeping, process};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::db::{DirLock, Room};
+use crate::db::DirLock;
 use crate::domain::directory;
-use crate::domain::removal::{self, Purged};
 use crate::error::{Context, Error, Result};
 use crate::http::connections::{self, Connections, Rules};
 
-/// How often a changed keyring is looked for.
-const KEYS_NOTICED_EVERY: Duration = Duration::from_secs(1);
-/// How often is written down who was there.
-const ACTIVITY_NOTED_EVERY: Duration = Duration::from_secs(5);
-/// How often is looked for users who were deleted for good.
-const REMOVALS_NOTICED_EVERY: Duration = Duration::from_secs(1);
-/// How often worthless rows are removed.
-const PURGE_EVERY: Duration = Duration::from_secs(3600);
 /// How long the letter in hand may take at the end, however short the settings are.
 const LETTER_ENDS_AFTER: Duration = Duration::from_secs(1);
 
@@ -33,7 +25,8 @@ const LETTER_ENDS_AFTER: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// A fault of one sentence when something that it needs cannot be had.
-pub fn run(config: Config) -> Result<()> {
+pub fn run(mut config: Config) -> Result<()> {
+    process::raise_open_files(&mut config);
     let runtime = Builder::new_multi_thread()
         .worker_threads(config.server.workers())
         .enable_all()
@@ -46,8 +39,7 @@ pub fn run(config: Config) -> Result<()> {
         if let Err(error) = server.announce() {
             tracing::warn!("{error}");
         }
-        stop.await;
-        server.stop().await
+        server.run_until(stop).await
     })
 }
 
@@ -60,7 +52,7 @@ pub struct Server {
     pub address: SocketAddr,
     connections: Connections,
     serving: JoinHandle<()>,
-    housekeeping: JoinHandle<()>,
+    housekeeping: JoinSet<()>,
     mailing: JoinHandle<()>,
 }
 
@@ -78,10 +70,17 @@ impl Server {
         let app = App::open(config, clock)?;
         let connections = Connections::new(Rules::of(&app.config.server));
         let (open, service, finish) = (connections.clone(), api::service(&app), app.config.server.shutdown());
-        let serving = tokio::spawn(async move { open.serve(listener, service, finish).await });
-        let housekeeping = tokio::spawn(keep_house(app.clone()));
-        let mail = app.mail.clone();
-        let mailing = tokio::spawn(async move { mail.work().await });
+        let watched = app.watch.over("the task that serves");
+        let serving = tokio::spawn(async move {
+            let _watched = watched;
+            open.serve(listener, service, finish).await;
+        });
+        let housekeeping = housekeeping::start(&app);
+        let (mail, watched) = (app.mail.clone(), app.watch.over("the task that sends letters"));
+        let mailing = tokio::spawn(async move {
+            let _watched = watched;
+            mail.work().await;
+        });
         Ok(Self { app, address, connections, serving, housekeeping, mailing })
     }
 
@@ -102,6 +101,24 @@ impl Server {
         crate::cli::say(lines.join("\n"))
     }
 
+    /// Runs until `stop`, or until something has ended that the server cannot do without; then it stops.
+    ///
+    /// # Errors
+    /// Those of [`Server::stop`]; a fault that names what has ended.
+    pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<()> {
+        let ended = tokio::select! {
+            () = stop => None,
+            ended = self.app.watch.ended() => Some(ended),
+        };
+        let Some(ended) = ended else { return self.stop().await };
+        let fault = Error::fault(format!("{ended} has ended, and the server cannot go on without it"));
+        tracing::error!("{fault}");
+        if let Err(error) = self.stop().await {
+            tracing::error!("{error}");
+        }
+        Err(fault)
+    }
+
     /// Stops accepting, finishes what is in flight, letters among it, writes what is queued, and closes the database.
     ///
     /// # Errors
@@ -111,7 +128,7 @@ impl Server {
         let deadline = Instant::now() + self.app.config.server.shutdown().max(LETTER_ENDS_AFTER);
         self.app.mail.stop();
         self.connections.close();
-        self.housekeeping.abort();
+        self.housekeeping.abort_all();
         if let Err(error) = self.serving.await {
             tracing::error!("serving ended: {error}");
         }
@@ -134,51 +151,11 @@ impl Server {
 fn not_bound(config: &Config, wanted: SocketAddr, error: &std::io::Error) -> Error {
     let data = &config.server.data;
     if DirLock::held(data)
-        && let Err(held) = DirLock::acquire(data, "satchel serve")
+        && let Err(held) = DirLock::acquire(data, DirLock::SERVER)
     {
         return held;
     }
     Error::fault(format!("cannot listen on {wanted}: {}", crate::cli::reason(error)))
-}
-
-/// Notices changed keys and removes what time has made worthless.
-async fn keep_house(app: App) {
-    let mut keys = tokio::time::interval(KEYS_NOTICED_EVERY);
-    let mut purge = tokio::time::interval(PURGE_EVERY);
-    let mut removals = tokio::time::interval(REMOVALS_NOTICED_EVERY);
-    let mut activity = tokio::time::interval(ACTIVITY_NOTED_EVERY);
-    loop {
-        let done = tokio::select! {
-            _ = keys.tick() => app.auth.notice_keys(),
-            _ = purge.tick() => app.auth.purge(&app.db).await.and(purge_users(&app).await),
-            _ = removals.tick() => purge_marked(&app).await,
-            _ = activity.tick() => app.auth.note_activity(&app.db).await,
-        };
-        if let Err(error) = done {
-            tracing::error!("housekeeping: {error}");
-        }
-    }
-}
-
-/// Begins to remove users who were deleted for good.
-async fn purge_marked(app: &App) -> Result<()> {
-    if app.db.read(removal::is_due)? { purge_users(app).await } else { Ok(()) }
-}
-
-/// Removes users who were deleted for good, or long ago, in bounded pieces, and what the disk still has of them.
-async fn purge_users(app: &App) -> Result<()> {
-    let keep = app.config.users.purge_deleted_after();
-    loop {
-        let Purged { more, email } =
-            app.db.write_in(Room::Reserve, move |db| removal::purge(db, keep)).await?;
-        if let Some(email) = email {
-            app.mail.forget(email).await?;
-            app.db.cut_log();
-        }
-        if !more {
-            return Ok(());
-        }
-    }
 }
 
 /// Resolves at SIGTERM or Ctrl-C.

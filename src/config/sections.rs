@@ -289,6 +289,9 @@ pub struct Users {
     pub quota_mb: u64,
     /// How long a deleted user's row is kept, in days, 0–3,650.
     pub purge_deleted_after_days: u64,
+    /// How long a user is kept who never confirmed an address that had to be, in days, 0–3,650; 0 for good. Read it through
+    /// `purge_unconfirmed_after`.
+    pub purge_unconfirmed_after_days: u64,
 }
 
 impl Default for Users {
@@ -298,6 +301,7 @@ impl Default for Users {
             addresses: AddressReaders::default(),
             quota_mb: 1024,
             purge_deleted_after_days: 30,
+            purge_unconfirmed_after_days: 30,
         }
     }
 }
@@ -306,6 +310,12 @@ impl Users {
     /// How long a deleted user's row is kept.
     pub const fn purge_deleted_after(&self) -> Duration {
         Duration::from_secs(self.purge_deleted_after_days * DAY)
+    }
+
+    /// How long a user is kept who never confirmed an address that had to be; `None` is for good.
+    pub fn purge_unconfirmed_after(&self) -> Option<Duration> {
+        let days = self.purge_unconfirmed_after_days;
+        (days > 0).then(|| Duration::from_secs(days * DAY))
     }
 }
 

@@ -130,6 +130,7 @@ pub(super) const SETTINGS: &[(&str, Allowed)] = &[
     ("users.addresses", Choice(&["members", "admins"])),
     ("users.quota_mb", Whole(0, 1_048_576)),
     ("users.purge_deleted_after_days", Whole(0, 3_650)),
+    ("users.purge_unconfirmed_after_days", Whole(0, 3_650)),
     ("mail.transport", Choice(&["file", "smtp", "off"])),
     ("mail.directory", Text(|text| text.is_empty() || is_path(text), "\"\" or the path of a directory")),
     (

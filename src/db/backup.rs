@@ -1,16 +1,21 @@
 //! Backups: taking one while a server writes, looking whether a file is whole, and bringing one back.
 
+use std::cell::RefCell;
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 
-use super::{migrate, open};
+use super::{Write, migrate, open};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, Result};
+
+/// What follows the database's name in that of a copy that does not have its place yet; then comes the process.
+const UNFINISHED: &str = ".restored-";
 
 /// What [`verify`] found in a file that is whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +39,8 @@ pub fn backup(path: &Path, to: &Path) -> Result<()> {
     if to.symlink_metadata().is_ok() {
         return Err(Error::fault(format!("{} is there already: name a new file", to.display())));
     }
-    let conn = open::reader(path)?;
-    let partial = with_suffix(to, &format!(".partial-{}", process::id()));
+    let conn = open::look(path)?;
+    let partial = open::with_suffix(to, &format!(".partial-{}", process::id()));
     let outcome = copy_whole(&conn, path, &partial)
         .and_then(|()| place(&partial, to).map_err(|error| cannot_write(to, error)));
     if outcome.is_err() {
@@ -49,7 +54,7 @@ pub fn backup(path: &Path, to: &Path) -> Result<()> {
 /// # Errors
 /// A fault with one sentence for a person: the file is no database of ours, newer than this binary, or damaged; its causes tell where.
 pub fn verify(path: &Path) -> Result<Verified> {
-    let conn = open::reader(path)?;
+    let conn = open::look(path)?;
     let schema = migrate::schema(path, &conn)?;
     let (found, tables, bytes) = inspect(&conn).map_err(|error| open::explain(path, error))?;
     match found {
@@ -58,28 +63,45 @@ pub fn verify(path: &Path) -> Result<Verified> {
     }
 }
 
-/// Puts a copy of `from` in the place of the database at `path` and tells where the former file is kept:
-/// `satchel.db.before-restore-20261121T050639Z`. `None` when there was none. No server may be running.
+/// What [`restore`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// The schema of the copy; this binary's or an older one.
+    pub schema: u32,
+    /// Where the former file is kept, `satchel.db.before-restore-20261121T050639Z`; `None` when there was none.
+    pub kept: Option<PathBuf>,
+}
+
+/// Puts a copy of `from` in the place of the database at `path`, after `amend` has changed the copy. Its schema may be
+/// an older one. No server may be running.
 ///
-/// At each instant a whole database is at `path`, the former or the restored.
+/// At each instant a whole database is at `path`: the former, or the restored as `amend` left it.
 ///
 /// # Errors
-/// Those of [`verify`] for `from`; a fault when a file cannot be written.
-pub fn restore(from: &Path, path: &Path, clock: &Clock) -> Result<Option<PathBuf>> {
+/// Those of [`verify`] for `from`, and of `amend`; a fault when a file cannot be written, or another program uses the
+/// database.
+pub fn restore(
+    from: &Path,
+    path: &Path,
+    clock: &Clock,
+    amend: impl FnOnce(&Write<'_>) -> Result<()>,
+) -> Result<Restored> {
     if let (Ok(from), Ok(to)) = (from.canonicalize(), path.canonicalize())
         && from == to
     {
         return Err(Error::fault(format!("{} cannot be restored from itself", path.display())));
     }
-    verify(from)?;
-    let fresh = with_suffix(path, &format!(".restored-{}", process::id()));
-    remove(&fresh).map_err(|error| cannot_write(&fresh, error))?;
-    backup(from, &fresh)?;
-    let placed = keep(path, clock.now()).and_then(|kept| place(&fresh, path).map(|()| kept));
-    placed.map_err(|error| {
+    let schema = verify(from)?.schema;
+    remove_unfinished(path, from).map_err(|error| cannot_write(path, error))?;
+    let fresh = open::with_suffix(path, &format!("{UNFINISHED}{}", process::id()));
+    let kept = backup(from, &fresh)
+        .and_then(|()| change(&fresh, clock.now(), amend))
+        .and_then(|()| keep(path, clock.now()))
+        .and_then(|kept| place(&fresh, path).map(|()| kept).map_err(|error| cannot_write(path, error)));
+    if kept.is_err() {
         remove(&fresh).ok();
-        cannot_write(path, error)
-    })
+    }
+    Ok(Restored { schema, kept: kept? })
 }
 
 /// Removes the database at `path` with its log and tells whether there was one. No server may be running.
@@ -89,7 +111,7 @@ pub fn restore(from: &Path, path: &Path, clock: &Clock) -> Result<Option<PathBuf
 pub fn drop(path: &Path) -> Result<bool> {
     let removed = || {
         for suffix in ["-wal", "-shm"] {
-            remove(&with_suffix(path, suffix))?;
+            remove(&open::with_suffix(path, suffix))?;
         }
         let was_there = remove(path)?;
         open::sync_dir_of(path)?;
@@ -101,9 +123,55 @@ pub fn drop(path: &Path) -> Result<bool> {
 /// A free name next to `path`: its own, what it is for, and the second in UTC.
 pub(super) fn beside(path: &Path, what: &str, now: Timestamp) -> PathBuf {
     let second: String = now.utc().chars().take(19).filter(|c| !matches!(c, '-' | ':')).collect();
-    let first = with_suffix(path, &format!(".{what}-{second}Z"));
-    let others = (2..).map(|n| with_suffix(path, &format!(".{what}-{second}Z-{n}")));
+    let first = open::with_suffix(path, &format!(".{what}-{second}Z"));
+    let others = (2..).map(|n| open::with_suffix(path, &format!(".{what}-{second}Z-{n}")));
     std::iter::once(first).chain(others).find(|name| !name.exists()).expect("numbers do not end")
+}
+
+/// A copy that was made before a migration, by its name: first the second and the number that [`beside`] gave it.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Before<'a> {
+    second: &'a str,
+    number: u32,
+    version: &'a str,
+}
+
+impl<'a> Before<'a> {
+    /// Reads what follows the database's name: `.before-0003-20261121T050639Z-2`.
+    fn parse(suffix: &'a str) -> Option<Self> {
+        let (version, rest) = suffix.strip_prefix(".before-")?.split_once('-')?;
+        let (second, number) = rest.split_once('-').unwrap_or((rest, "1"));
+        let is_version = version.len() == 4 && version.bytes().all(|byte| byte.is_ascii_digit());
+        let is_second = second.len() == 16 && second.ends_with('Z');
+        (is_version && is_second).then_some(Self { second, number: number.parse().ok()?, version })
+    }
+}
+
+/// Removes the copies that were made before migrations but for the newest `count`, `made` among them, and what is left of
+/// any that was not finished. Copies before a restore or a drop are the operator's.
+pub(super) fn keep_newest(path: &Path, made: &Path, count: usize) -> Result<()> {
+    let (Some(name), Some(dir)) = (path.file_name().and_then(OsStr::to_str), path.parent()) else {
+        return Ok(());
+    };
+    let list = || -> io::Result<Vec<String>> {
+        let names = fs::read_dir(open::or_here(dir))?.map(|entry| Ok(entry?.file_name().into_string().ok()));
+        names.filter_map(io::Result::transpose).collect()
+    };
+    let names = list().map_err(|error| open::said(error, format!("cannot list {}", dir.display())))?;
+    let suffixes = names.iter().filter_map(|file| Some((file, file.strip_prefix(name)?)));
+    let mut copies: Vec<_> = suffixes
+        .filter_map(|(file, suffix)| {
+            let whole = suffix.split_once(".partial-").map_or(suffix, |(whole, _)| whole);
+            // Unfinished ones are the first to go; the one just made is the last, whatever the clock said before.
+            Some((whole == suffix, dir.join(file) == made, Before::parse(whole)?, dir.join(file)))
+        })
+        .collect();
+    copies.sort_unstable();
+    let whole = copies.iter().filter(|(is_whole, ..)| *is_whole).count();
+    for (.., file) in &copies[..copies.len() - whole.min(count)] {
+        remove(&file).map_err(|error| open::said(error, format!("cannot remove {}", file.display())))?;
+    }
+    Ok(())
 }
 
 /// `vacuum into` copies one snapshot, leaves out free pages, and stumbles over damage that a copy of bytes would hand on.
@@ -155,20 +223,56 @@ fn inspect(conn: &Connection) -> rusqlite::Result<Findings> {
     Ok(((!found.is_empty()).then(|| found.join("; ")), tables, bytes.unsigned_abs()))
 }
 
+/// Changes a copy that nobody else knows of, in one transaction that is on the disk afterwards, without a log beside it.
+fn change(path: &Path, now: Timestamp, amend: impl FnOnce(&Write<'_>) -> Result<()>) -> Result<()> {
+    let mut conn = open::copy(path)?;
+    let tx = conn
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(|error| open::explain(path, error))?;
+    amend(&Write::new(&tx, now, &RefCell::default()))?;
+    tx.commit().map_err(|error| open::explain(path, error))?;
+    conn.close().map_err(|(_, error)| open::explain(path, error))?;
+    File::open(path).and_then(|file| file.sync_all()).map_err(|error| cannot_write(path, error))
+}
+
+/// Removes what restores that were killed have left next to `path`; not `from`, which may be one of them.
+fn remove_unfinished(path: &Path, from: &Path) -> io::Result<()> {
+    let (Some(name), Some(dir)) = (path.file_name().and_then(OsStr::to_str), path.parent()) else {
+        return Ok(());
+    };
+    let unfinished = format!("{name}{UNFINISHED}");
+    let from = from.canonicalize()?;
+    for entry in fs::read_dir(open::or_here(dir))? {
+        let entry = entry?;
+        let is_one = entry.file_name().to_str().is_some_and(|name| name.starts_with(&unfinished));
+        if is_one && entry.path().canonicalize().is_ok_and(|path| path != from) {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Gives the file at `path` a second name, with what is in its log, and leaves no log behind for the next file to take for its own.
-fn keep(path: &Path, now: Timestamp) -> io::Result<Option<PathBuf>> {
+fn keep(path: &Path, now: Timestamp) -> Result<Option<PathBuf>> {
     if !path.exists() {
         return Ok(None);
     }
-    let kept = beside(path, "before-restore", now);
-    let log = with_suffix(path, "-wal");
     // Opening and closing moves the log into the file. A damaged one may not let itself be opened: then its log is kept, too.
     if let Ok(conn) = open::writer(path, None, |_| Ok(())) {
-        conn.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(())).ok();
+        let busy = conn.query_row("pragma wal_checkpoint(truncate)", [], |row| row.get::<_, bool>(0));
         conn.close().ok();
+        if busy.is_ok_and(|busy| busy) {
+            return Err(Error::fault(format!("another program uses the database {}", path.display())));
+        }
     }
+    keep_file(path, now).map_err(|error| cannot_write(path, error))
+}
+
+fn keep_file(path: &Path, now: Timestamp) -> io::Result<Option<PathBuf>> {
+    let kept = beside(path, "before-restore", now);
+    let log = open::with_suffix(path, "-wal");
     if fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
-        let kept_log = with_suffix(&kept, "-wal");
+        let kept_log = open::with_suffix(&kept, "-wal");
         fs::copy(&log, &kept_log)?;
         File::open(&kept_log)?.sync_all()?;
     }
@@ -179,7 +283,7 @@ fn keep(path: &Path, now: Timestamp) -> io::Result<Option<PathBuf>> {
     }
     open::sync_dir_of(path)?;
     remove(&log)?;
-    remove(&with_suffix(path, "-shm"))?;
+    remove(&open::with_suffix(path, "-shm"))?;
     Ok(Some(kept))
 }
 
@@ -194,12 +298,6 @@ fn remove(path: &Path) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 fn cannot_write(path: &Path, error: io::Error) -> Error {

@@ -1,10 +1,11 @@
 //! The lock of a data directory: one server at a time, and words that say who it is.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::io::Read;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::process;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -17,9 +18,15 @@ const FILE: &str = "satchel.lock";
 #[derive(Debug)]
 pub struct DirLock {
     file: File,
+    dir: PathBuf,
+    /// What is in the file: who holds it in the first line, and what they have to say in a second.
+    written: Mutex<String>,
 }
 
 impl DirLock {
+    /// Who holds the directory that is served.
+    pub const SERVER: &str = "satchel serve";
+
     /// Takes the directory for `holder`, `satchel serve` for one; makes it (mode 0700) when it is not there.
     ///
     /// # Errors
@@ -29,20 +36,57 @@ impl DirLock {
         if !locked(&file).map_err(|error| cannot_lock(dir, error))? {
             let mut other = String::new();
             // Its holder writes the name right after taking the lock: until then it is nobody known.
-            let known = file.read_to_string(&mut other).is_ok() && !other.trim().is_empty();
-            let other = if known { other.trim() } else { "another process" };
+            let known = file.read_to_string(&mut other).ok().and_then(|_| other.lines().next());
+            let other = known.unwrap_or("another process");
             return Err(Error::fault(format!("the data directory {} is in use by {other}", dir.display())));
         }
-        file.set_len(0)
-            .and_then(|()| writeln!(file, "{holder}, process {}", process::id()))
-            .map_err(|error| cannot_lock(dir, error))?;
-        Ok(Self { file })
+        file.set_len(0).map_err(|error| cannot_lock(dir, error))?;
+        let lock = Self { file, dir: dir.to_owned(), written: Mutex::default() };
+        lock.write(format!("{holder}, process {}\n", process::id()))?;
+        Ok(lock)
+    }
+
+    /// Says something to whoever looks, in one line that takes the place of the last one.
+    ///
+    /// # Errors
+    /// A fault when it cannot be written.
+    pub fn note(&self, line: &str) -> Result<()> {
+        let holder = self.written().lines().next().map(String::from).unwrap_or_default();
+        self.write(format!("{holder}\n{line}\n"))
+    }
+
+    fn written(&self) -> std::sync::MutexGuard<'_, String> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// In place: lines of one length take each other's place without an instant in which there is none.
+    fn write(&self, text: String) -> Result<()> {
+        let mut written = self.written();
+        if *written != text {
+            self.file
+                .write_all_at(text.as_bytes(), 0)
+                .and_then(|()| self.file.set_len(text.len() as u64))
+                .map_err(|error| cannot_lock(&self.dir, error))?;
+            *written = text;
+        }
+        Ok(())
     }
 
     /// Whether somebody holds the directory now.
     pub fn held(dir: &Path) -> bool {
-        File::open(dir.join(FILE))
-            .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+        Self::holder(dir).is_some()
+    }
+
+    /// What the holder of the directory has written, if somebody holds it now: its name in the first line, and in the second
+    /// what was noted. Empty for an instant when the directory has just been taken.
+    pub fn holder(dir: &Path) -> Option<String> {
+        let mut file = File::open(dir.join(FILE)).ok()?;
+        if !matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
+            return None;
+        }
+        let mut written = String::new();
+        file.read_to_string(&mut written).ok()?;
+        Some(written)
     }
 }
 

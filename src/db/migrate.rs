@@ -34,6 +34,9 @@ pub struct Step {
     pub applied_at: Option<Timestamp>,
 }
 
+/// How many copies that were made before migrations are kept.
+const BACKUPS_KEPT: usize = 3;
+
 /// What a run of migrations did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -41,7 +44,7 @@ pub struct Report {
     pub steps: Vec<Step>,
     /// The schema that the database has now; 0 is none.
     pub schema: u32,
-    /// The backup that was made before the first change of a database that had a schema.
+    /// The backup that was made before the first change of a database that had a schema. The newest three are kept.
     pub backup: Option<PathBuf>,
 }
 
@@ -62,7 +65,7 @@ pub fn latest() -> u32 {
 /// A fault with one sentence for a person: the file is no database of ours, damaged, or newer than this binary.
 pub fn status(path: &Path) -> Result<Vec<Step>> {
     let applied = match path.exists() {
-        true => recognise(path, &open::reader(path)?)?,
+        true => recognise(path, &open::look(path)?)?,
         false => Vec::new(),
     };
     let step = |(n, migration): (usize, &Migration)| migration.step(applied.get(n).copied());
@@ -123,7 +126,7 @@ fn walk(path: &Path, clock: &Clock, limit: usize, direction: Direction) -> Resul
             Direction::Up => KNOWN.get(applied.len()),
             Direction::Down => applied.len().checked_sub(1).and_then(|last| KNOWN.get(last)),
         };
-        let Some(migration) = next.filter(|_| report.steps.len() < limit) else { return Ok(report) };
+        let Some(migration) = next.filter(|_| report.steps.len() < limit) else { break };
         if report.backup.is_none() && report.steps.is_empty() && !applied.is_empty() {
             // It reads the last commit through another connection; this transaction keeps writers away until the change is made.
             let to = backup::beside(path, &format!("before-{:04}", migration.version), clock.now());
@@ -134,6 +137,13 @@ fn walk(path: &Path, clock: &Clock, limit: usize, direction: Direction) -> Resul
         migration.apply(tx, direction, now).map_err(|error| migration.failed(path, error))?;
         report.steps.push(migration.step(matches!(direction, Direction::Up).then_some(now)));
     }
+    if let Some(made) = &report.backup
+        && let Err(error) = backup::keep_newest(path, made, BACKUPS_KEPT)
+    {
+        // What was asked for is done.
+        tracing::warn!("older backups are not removed: {error}");
+    }
+    Ok(report)
 }
 
 impl Migration {

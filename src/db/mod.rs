@@ -14,7 +14,7 @@ use std::any::Any;
 use std::fmt;
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread::available_parallelism;
@@ -28,6 +28,7 @@ pub use rights::{Read, Write};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::scope;
+use crate::watch::Watch;
 use readers::Readers;
 use writer::Writer;
 
@@ -46,13 +47,23 @@ pub struct Options {
     pub group: usize,
     /// The largest the file may grow, in pages of 4096 bytes. `None` leaves it to the disk.
     pub max_pages: Option<u32>,
+    /// Watches over the threads.
+    pub watch: Watch,
 }
 
 impl Options {
     /// The defaults for the file at `path`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let readers = available_parallelism().map_or(1, NonZero::get);
-        Self { path: path.into(), readers, scan_threads: 2, queue: 512, group: 256, max_pages: None }
+        Self {
+            path: path.into(),
+            readers,
+            scan_threads: 2,
+            queue: 512,
+            group: 256,
+            max_pages: None,
+            watch: Watch::default(),
+        }
     }
 }
 
@@ -238,6 +249,17 @@ impl Drop for Inner {
             tracing::error!(%error, "the database was not closed cleanly");
         }
     }
+}
+
+/// Reads one snapshot of the database at `path`, which a server may be using, and leaves nothing beside it: for whoever only
+/// looks.
+///
+/// # Errors
+/// Those of [`Db::open`], and what the closure returns.
+pub fn look<T>(path: &Path, f: impl FnOnce(&Read<'_>) -> Result<T>) -> Result<T> {
+    let conn = open::look(path)?;
+    migrate::require_current(path, &conn)?;
+    readers::snapshot(&conn, f)
 }
 
 /// Runs a closure of the domain; its panic becomes a fault.

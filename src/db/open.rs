@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::error::{Error, Result};
+use crate::files::tighten;
 
 /// How long a statement waits for another process.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,6 +42,10 @@ pub(super) fn writer(
 ) -> Result<Connection> {
     let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     look(&conn)?;
+    for path in [path, &with_suffix(path, "-wal")] {
+        // What belongs to another user is the business of that user.
+        tighten(path).ok();
+    }
     prepare_writer(&conn, max_pages).map_err(|error| explain(path, error))?;
     Ok(conn)
 }
@@ -60,6 +65,29 @@ fn prepare_writer(conn: &Connection, max_pages: Option<u32>) -> rusqlite::Result
         conn.execute_batch(&format!("pragma max_page_count = {pages}"))?;
     }
     Ok(())
+}
+
+/// A connection that reads, and leaves nothing beside a file that nobody else uses: the last one to close a file removes its
+/// log, but only when it might have written. A log that is there already is left as it is.
+pub(super) fn look(path: &Path) -> Result<Connection> {
+    if with_suffix(path, "-wal").exists() {
+        return reader(path);
+    }
+    // A file that may only be read is opened so; what is wrong with any other, the reader says.
+    let Ok(conn) = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE) else { return reader(path) };
+    conn.execute_batch("pragma temp_store = memory;").map_err(|error| explain(path, error))?;
+    Ok(conn)
+}
+
+/// The connection of a file that nobody else knows of, nor needs when this process ends early: it keeps no journal beside it.
+pub(super) fn copy(path: &Path) -> Result<Connection> {
+    let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    conn.execute_batch(
+        "pragma journal_mode = memory; pragma synchronous = full; pragma secure_delete = on;
+         pragma temp_store = memory;",
+    )
+    .map_err(|error| explain(path, error))?;
+    Ok(conn)
 }
 
 /// Turns the write-ahead log on. Two processes that do so to a new file at once can be told "busy" without a wait.
@@ -138,10 +166,21 @@ pub(super) fn create(path: &Path) -> Result<()> {
     }
 }
 
+/// The name of a file with something at its end.
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// A directory, the working one when its name is empty.
+pub(super) fn or_here(dir: &Path) -> &Path {
+    if dir.as_os_str().is_empty() { Path::new(".") } else { dir }
+}
+
 /// Puts the names in the directory of `path` on the disk: a new name is lost in a power cut otherwise.
 pub(super) fn sync_dir_of(path: &Path) -> std::io::Result<()> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(dir)?.sync_all()
+    File::open(or_here(path.parent().unwrap_or(path)))?.sync_all()
 }
 
 /// Checks the structure of a file that is small enough to be checked at every opening.

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::constraint::BUSY;
 use super::{Options, Read, caught, open};
 use crate::error::{Error, Result};
+use crate::watch::Watched;
 
 type Scan = Box<dyn FnOnce(&Connection) + Send>;
 
@@ -31,7 +32,10 @@ impl Readers {
         let (scans, waiting) = sync_channel(options.queue.max(1));
         let waiting = Arc::new(Mutex::new(waiting));
         let threads = (0..options.scan_threads.max(1))
-            .map(|n| start(n, open::reader(&options.path)?, Arc::clone(&waiting)))
+            .map(|n| {
+                let watched = options.watch.over("a thread that reads the database");
+                start(n, open::reader(&options.path)?, Arc::clone(&waiting), watched)
+            })
             .collect::<Result<Vec<_>>>()?;
         Ok(Self {
             path: options.path.clone(),
@@ -118,15 +122,21 @@ impl Readers {
 }
 
 /// Runs `f` in one transaction, which is one snapshot: it begins at the first read.
-fn snapshot<T>(conn: &Connection, f: impl FnOnce(&Read<'_>) -> Result<T>) -> Result<T> {
+pub(super) fn snapshot<T>(conn: &Connection, f: impl FnOnce(&Read<'_>) -> Result<T>) -> Result<T> {
     conn.prepare_cached("begin")?.execute([])?;
     let outcome = f(&Read::new(conn));
     conn.prepare_cached("commit")?.execute([])?;
     outcome
 }
 
-fn start(n: usize, conn: Connection, waiting: Arc<Mutex<Receiver<Scan>>>) -> Result<JoinHandle<()>> {
+fn start(
+    n: usize,
+    conn: Connection,
+    waiting: Arc<Mutex<Receiver<Scan>>>,
+    watched: Watched,
+) -> Result<JoinHandle<()>> {
     let serve = move || {
+        let _watched = watched;
         loop {
             let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(scan) = next else { return };

@@ -53,9 +53,13 @@ impl Writer {
             seen,
             effects: RefCell::default(),
         };
+        let watched = options.watch.over("the thread that writes to the database");
         let thread = thread::Builder::new()
             .name(String::from("db-writer"))
-            .spawn(|| desk.serve())
+            .spawn(move || {
+                let _watched = watched;
+                desk.serve()
+            })
             .map_err(|error| open::said(error, String::from("cannot start the writer thread")))?;
         Ok(Self {
             queue: RwLock::new(Some(queue)),

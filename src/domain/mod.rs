@@ -17,6 +17,7 @@ pub mod quota;
 pub mod removal;
 pub mod todos;
 mod turns;
+pub mod unconfirmed;
 pub mod users;
 
 use rusqlite::types::{FromSqlError, FromSqlResult, ValueRef};

@@ -33,6 +33,8 @@ use crate::telemetry;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long it is left alone after a fault of ours.
 const REST_AFTER_FAULT: Duration = Duration::from_secs(5);
+/// How long files are kept that letters have become, in production.
+const KEEP_FILES: Duration = Duration::from_secs(7 * 86_400);
 /// How many letters are on their way at once.
 const AT_ONCE: usize = 4;
 /// How many are looked up at once.
@@ -118,6 +120,17 @@ impl Mail {
     /// A fault when the directory cannot be read or a file cannot be removed.
     pub async fn forget(&self, email: String) -> Result<()> {
         self.transport.forget(email).await
+    }
+
+    /// Removes the files that letters have become more than [`KEEP_FILES`] ago. A developer's are kept.
+    ///
+    /// # Errors
+    /// Those of [`Mail::forget`].
+    pub async fn purge(&self) -> Result<()> {
+        if self.show_links {
+            return Ok(());
+        }
+        self.transport.forget_before(self.clock.now().minus(KEEP_FILES)).await
     }
 
     fn is_stopping(&self) -> bool {

@@ -80,6 +80,15 @@ impl Transport {
         }
     }
 
+    /// Removes the files of letters that were written before `before`.
+    pub async fn forget_before(&self, before: Timestamp) -> Result<()> {
+        let Self::File(directory) = self else { return Ok(()) };
+        let directory = directory.clone();
+        let removed = tokio::task::spawn_blocking(move || remove_letters_before(&directory, before)).await;
+        let removed = removed.unwrap_or_else(|ended| Err(std::io::Error::other(ended)));
+        removed.map_err(|error| Error::Fault(anyhow::Error::from(error).context("removing old letters")))
+    }
+
     /// Removes the files of letters to this address.
     pub async fn forget(&self, email: String) -> Result<()> {
         let Self::File(directory) = self else { return Ok(()) };
@@ -162,9 +171,43 @@ fn causes(error: &dyn std::error::Error) -> String {
 
 /// `20261121T050639Z-17-confirm_email.eml`
 fn file_name(letter: &Outgoing, now: Timestamp) -> String {
-    let mut moment = now.utc().replace(['-', ':'], "");
-    moment.truncate("20261121T050639".len());
-    format!("{moment}Z-{}-{}.eml", letter.id.0, letter.purpose.word())
+    format!("{}Z-{}-{}.eml", moment(now), letter.id.0, letter.purpose.word())
+}
+
+/// `20261121T050639`
+fn moment(at: Timestamp) -> String {
+    let mut moment = at.utc().replace(['-', ':'], "");
+    moment.truncate(MOMENT);
+    moment
+}
+
+/// How long the moment in a file's name is.
+const MOMENT: usize = "20261121T050639".len();
+
+/// The moment in the name of a letter's file, or of the beginning of one.
+fn written_at(name: &str) -> Option<&str> {
+    let name = name.strip_prefix('.').map_or(Some(name), |partial| partial.strip_suffix(".partial"))?;
+    let (at, rest) = name.split_at_checked(MOMENT)?;
+    let (id, purpose) = rest.strip_prefix("Z-")?.split_once('-')?;
+    let is_moment =
+        at.bytes().enumerate().all(|(n, byte)| if n == 8 { byte == b'T' } else { byte.is_ascii_digit() });
+    (is_moment && id.parse::<u64>().is_ok() && purpose.ends_with(".eml")).then_some(at)
+}
+
+/// Removes the files of letters that were written before `before`, finished or not; other files are left alone.
+fn remove_letters_before(directory: &Path, before: Timestamp) -> std::io::Result<()> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    let before = moment(before);
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name().to_str().and_then(written_at).is_some_and(|at| at < before.as_str()) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes every file whose `To` (RFC 5322 §3.6.3) is this address, without regard to case.

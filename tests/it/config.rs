@@ -400,6 +400,7 @@ fn lifetimes_are_the_documented_ones() {
         (config.auth.reset_token(), hour),
         (config.auth.refresh_reuse(), 10),
         (config.users.purge_deleted_after(), 30 * day),
+        (config.users.purge_unconfirmed_after().unwrap(), 30 * day),
     ];
     for (lifetime, seconds) in lifetimes {
         assert_eq!(lifetime, Duration::from_secs(seconds));

@@ -43,6 +43,11 @@ fn connect(path: &Path) -> Connection {
     Connection::open(path).unwrap()
 }
 
+/// Restores without changing anything in the copy.
+fn restore(from: &Path, file: &File) -> Result<backup::Restored> {
+    backup::restore(from, &file.path, &file.clock, |_| Ok(()))
+}
+
 impl File {
     fn up(&self, limit: Option<usize>) -> Report {
         migrate::up(&self.path, &self.clock, limit).unwrap()
@@ -244,6 +249,41 @@ fn a_change_of_an_existing_schema_is_backed_up_first_and_a_first_one_is_not() {
 }
 
 #[test]
+fn of_the_copies_before_migrations_the_three_newest_are_kept() {
+    let file = peopled(1);
+    let others = [
+        "satchel.db.before-restore-20200101T000000Z",
+        "satchel.db.before-drop-1577836800",
+        "satchel.db.before-0001-mine",
+        "other.db.before-0001-20200101T000000Z",
+    ];
+    // A copy from a clock that ran ahead, and one that was never finished.
+    let (ahead, unfinished) =
+        ("satchel.db.before-0002-29990101T000000Z", "satchel.db.before-0002-29990101T000000Z.partial-7");
+    for name in others.into_iter().chain([ahead, unfinished]) {
+        fs::write(file.dir.path().join(name), "mine").unwrap();
+    }
+    let mut made = Vec::new();
+    for _ in 0..3 {
+        made.push(migrate::down(&file.path, &file.clock, 1).unwrap().backup.unwrap());
+        made.push(file.up(None).backup.unwrap());
+        file.clock.advance(Duration::from_secs(1));
+    }
+    let mut kept: Vec<_> = fs::read_dir(file.dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.display().to_string().contains(".before-"))
+        .collect();
+    kept.sort();
+    let mut expected: Vec<_> =
+        others.into_iter().chain([ahead]).map(|name| file.dir.path().join(name)).collect();
+    expected.extend_from_slice(&made[4..]);
+    expected.sort();
+    assert_eq!(kept, expected);
+    assert_eq!(backup::verify(&made[5]).unwrap().schema, migrate::latest() - 1);
+}
+
+#[test]
 fn a_schema_that_is_not_the_binarys_is_refused_in_one_sentence() {
     let file = file();
     let (path, latest) = (file.path.display().to_string(), migrate::latest());
@@ -431,7 +471,7 @@ fn restore_brings_a_backup_back_and_keeps_the_former_file_with_its_log() {
     }
     assert!(fs::metadata(&crashed.beside("-wal")[0]).unwrap().len() > 0);
 
-    let kept = backup::restore(&saved, &crashed.path, &crashed.clock).unwrap().unwrap();
+    let kept = restore(&saved, &crashed).unwrap().kept.unwrap();
     assert_eq!(kept.file_name().unwrap(), "satchel.db.before-restore-20261121T050639Z");
     assert_eq!(users(&crashed.path), ["user1@example.com"]);
     assert_eq!(users(&kept), ["user1@example.com", "user2@example.com"]);
@@ -442,11 +482,56 @@ fn restore_brings_a_backup_back_and_keeps_the_former_file_with_its_log() {
     let log = crashed.path.with_extension("db-wal");
     fs::write(&crashed.path, "not a database any more, whatever was in it before").unwrap();
     fs::copy(file.path.with_extension("db-wal"), &log).unwrap();
-    let kept = backup::restore(&saved, &crashed.path, &crashed.clock).unwrap().unwrap();
+    let kept = restore(&saved, &crashed).unwrap().kept.unwrap();
     let kept_log = PathBuf::from(format!("{}-wal", kept.display()));
     assert_eq!(fs::read(kept_log).unwrap(), fs::read(file.path.with_extension("db-wal")).unwrap());
     assert!(!log.exists(), "the restored file would take the log for its own");
     assert_eq!(users(&crashed.path), ["user1@example.com"]);
+}
+
+#[test]
+fn restore_changes_the_copy_and_leaves_the_backup_as_it_was_and_no_unfinished_file() {
+    let file = peopled(2);
+    let saved = file.dir.path().join("saved");
+    backup::backup(&file.path, &saved).unwrap();
+    let before = fs::read(&saved).unwrap();
+    // What a restore that was killed has left.
+    for suffix in ["77", "77.partial-77", "77-journal"] {
+        fs::write(file.dir.path().join(format!("satchel.db.restored-{suffix}")), "half").unwrap();
+    }
+    let restored = backup::restore(&saved, &file.path, &file.clock, |db| {
+        db.execute("delete from users where id = 2", [])?;
+        Ok(())
+    });
+    assert_eq!(restored.unwrap().schema, migrate::latest());
+    assert_eq!(users(&file.path), ["user1@example.com"]);
+    assert_eq!(fs::read(&saved).unwrap(), before);
+    assert_eq!(file.beside(".restored-"), Vec::<PathBuf>::new());
+
+    let refused = backup::restore(&saved, &file.path, &file.clock, |db| {
+        db.execute("delete from users", [])?;
+        Err(Error::fault("not this one"))
+    });
+    assert_eq!(sentence(refused), "not this one");
+    assert_eq!(users(&file.path), ["user1@example.com"]);
+    assert_eq!(file.beside(".before-restore").len(), 1);
+    assert_eq!(file.beside(".restored-"), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn restore_is_refused_while_another_program_reads_what_it_would_replace() {
+    let file = peopled(1);
+    let saved = file.dir.path().join("saved");
+    backup::backup(&file.path, &saved).unwrap();
+    let mut reader = connect(&file.path);
+    let snapshot = reader.transaction().unwrap();
+    snapshot.query_row("select count(*) from users", [], |_| Ok(())).unwrap();
+    file.insert_users(2..=2);
+    let told = sentence(restore(&saved, &file));
+    assert_eq!(told, format!("another program uses the database {}", file.path.display()));
+    drop(snapshot);
+    drop(reader);
+    assert_eq!(users(&file.path), ["user1@example.com", "user2@example.com"]);
 }
 
 #[test]
@@ -456,16 +541,16 @@ fn restore_heals_a_damaged_file_and_takes_no_backup_that_is_damaged_or_foreign()
     backup::backup(&file.path, &saved).unwrap();
     damage(&file.path);
     let damaged = fs::read(&file.path).unwrap();
-    let kept = backup::restore(&saved, &file.path, &file.clock).unwrap().unwrap();
+    let kept = restore(&saved, &file).unwrap().kept.unwrap();
     assert_eq!(fs::read(&kept).unwrap(), damaged);
     assert_eq!(users(&file.path).len(), 200);
 
     damage(&saved);
-    assert!(sentence(backup::restore(&saved, &file.path, &file.clock)).contains("saved is damaged"));
-    assert!(sentence(backup::restore(&file.path, &file.path, &file.clock)).contains("from itself"));
+    assert!(sentence(restore(&saved, &file)).contains("saved is damaged"));
+    assert!(sentence(restore(&file.path, &file)).contains("from itself"));
     let recipes = file.dir.path().join("recipes");
     connect(&recipes).execute_batch("create table recipes (name text)").unwrap();
-    assert!(sentence(backup::restore(&recipes, &file.path, &file.clock)).contains("another program"));
+    assert!(sentence(restore(&recipes, &file)).contains("another program"));
     assert_eq!(users(&file.path).len(), 200);
     assert_eq!(file.beside(".before-restore").len(), 1);
     assert!(file.beside(".restored").is_empty());

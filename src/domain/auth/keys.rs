@@ -6,9 +6,9 @@
 //! of which the newest signs.
 
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use zeroize::Zeroizing;
 
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Context, Error, Result};
+use crate::files::tighten;
 
 /// A key file is about 120 bytes; what is longer than this is no key.
 const FILE_BYTES_MAX: u64 = 16 * 1024;
@@ -87,9 +88,34 @@ impl Keyring {
         if names(dir)?.is_empty() {
             create(dir, clock.now(), clock)?;
         }
+        for name in names(dir)? {
+            let path = dir.join(name.to_string());
+            match tighten(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(cannot("be kept private", &path, &error));
+                }
+                _ => {}
+            }
+        }
+        Self::read(dir, clock.now(), keep)
+    }
+
+    /// Reads the keys of `dir` and changes nothing; `None` when there is none at all.
+    ///
+    /// # Errors
+    /// Those of [`Keyring::open`].
+    pub fn look(dir: &Path, now: Timestamp, keep: Duration) -> Result<Option<Self>> {
+        let is_there = dir.try_exists().map_err(|error| cannot("be listed", dir, &error))?;
+        if !is_there || names(dir)?.is_empty() {
+            return Ok(None);
+        }
+        Self::read(dir, now, keep).map(Some)
+    }
+
+    fn read(dir: &Path, now: Timestamp, keep: Duration) -> Result<Self> {
         // A key that another process renames between the listing and the reading is found at its new name.
         for _ in 0..10 {
-            if let Some(ring) = load(dir, clock.now(), keep)? {
+            if let Some(ring) = load(dir, now, keep)? {
                 return Ok(ring);
             }
         }
@@ -190,6 +216,14 @@ pub fn sweep(dir: &Path, now: Timestamp, keep: Duration) -> Result<usize> {
 /// What changes whenever a key was added, retired or removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stamp(Vec<String>);
+
+/// The fingerprint of a keyring, in one line: the digest of the names of its files, which tell whatever changes.
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digest = Sha256::digest(self.0.join("\n"));
+        write!(f, "keys {}", URL_SAFE_NO_PAD.encode(digest))
+    }
+}
 
 /// The present stamp of `dir`. When it differs from an earlier one, the ring is to be opened anew. Taken before the
 /// ring is opened, it misses no change.
@@ -292,9 +326,6 @@ fn read(dir: &Path, name: &Name) -> Result<Option<SigningKey>> {
     let path = dir.join(name.to_string());
     let read = || -> io::Result<Zeroizing<Vec<u8>>> {
         let file = File::open(&path)?;
-        if file.metadata()?.permissions().mode() & 0o077 != 0 {
-            file.set_permissions(Permissions::from_mode(0o600))?;
-        }
         // Large enough never to grow, which would leave copies of the key behind in memory.
         let mut bytes = Zeroizing::new(Vec::with_capacity(1024));
         file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
@@ -302,7 +333,7 @@ fn read(dir: &Path, name: &Name) -> Result<Option<SigningKey>> {
     };
     let bytes = match read() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        read => read.map_err(|error| cannot("be read and kept private", &path, &error))?,
+        read => read.map_err(|error| cannot("be read", &path, &error))?,
     };
     let key = match parse(&bytes) {
         Ok(key) => key,
@@ -344,10 +375,7 @@ fn thumbprint(key: &SigningKey) -> String {
 fn prepare(dir: &Path) -> Result<()> {
     let make = || -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        if fs::metadata(dir)?.permissions().mode() & 0o077 != 0 {
-            fs::set_permissions(dir, Permissions::from_mode(0o700))?;
-        }
-        Ok(())
+        tighten(dir)
     };
     make().map_err(|error| cannot("be made a private directory", dir, &error))
 }
@@ -412,6 +440,8 @@ fn cannot(doing: &str, path: &Path, error: &io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
     use std::path::PathBuf;
 
     use super::*;

@@ -237,6 +237,11 @@ impl Auth {
         Ok(())
     }
 
+    /// The fingerprint of the keyring that is in force.
+    pub fn keys_stamp(&self) -> keys::Stamp {
+        self.keys.ring.read().unwrap_or_else(|poisoned| poisoned.into_inner()).1.clone()
+    }
+
     /// Writes down who was seen since this was last done. What cannot be written now is kept for the next time.
     pub async fn note_activity(&self, db: &Db) -> Result<()> {
         let seen = Arc::new(self.known.take_seen());

@@ -230,16 +230,23 @@ pub fn end_all(db: &Write, user: UserId) -> Result<()> {
     Ok(())
 }
 
-/// Ends every session and every mailed link of everybody: a restored database does not know which ones were ended
-/// or used since its backup, nor which letters have left.
+/// What [`end_everybodys`] does, where the table is there.
+const EVERYBODYS: [(&str, &str); 4] = [
+    ("sessions", "delete from sessions"),
+    ("users", "update users set epoch = epoch + 1"),
+    ("proofs", "delete from proofs"),
+    ("letters", "delete from letters"),
+];
+
+/// Ends every session and every mailed link of everybody, and takes back every letter: a copy of the database does not
+/// know which ones were ended or used since it was made, nor which letters have left. The schema may be an older one.
 pub fn end_everybodys(db: &Write) -> Result<()> {
-    db.execute("delete from proofs", [])?;
-    db.execute("delete from letters", [])?;
-    db.execute("update users set epoch = epoch + 1", [])?;
-    db.execute(
-        "update sessions set ended_at = :now where ended_at is null",
-        named_params! { ":now": db.now },
-    )?;
+    for (table, sql) in EVERYBODYS {
+        let found = "select 1 from sqlite_schema where type = 'table' and name = :table";
+        if db.one(found, named_params! { ":table": table }, |_| Ok(()))?.is_some() {
+            db.execute(sql, [])?;
+        }
+    }
     Ok(())
 }
 

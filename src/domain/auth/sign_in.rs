@@ -16,7 +16,7 @@ use crate::audit;
 use crate::config::Lifetimes;
 use crate::db::{Db, Room, Write};
 use crate::domain::users::{self, Login, NewUser, Role, User};
-use crate::domain::{accounts, addresses, letters};
+use crate::domain::{accounts, addresses, letters, unconfirmed};
 use crate::error::{Context, Error, Refusal, Result};
 use crate::network::ClientNetwork;
 
@@ -59,7 +59,11 @@ impl Auth {
         let hash = self.hasher.hash(password, Some(address.into())).await?;
         db.write(move |db| {
             ask_to_confirm(db, &new, confirm)?;
-            users::create(db, &new, &hash)
+            let user = users::create(db, &new, &hash)?;
+            if confirm {
+                unconfirmed::await_confirmation(db, &user)?;
+            }
+            Ok(user)
         })
         .await
     }

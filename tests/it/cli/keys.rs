@@ -1,5 +1,7 @@
 //! `satchel keys`: the signing keys beside a running server.
 
+use rustix::process::Signal;
+
 use crate::binary::{Place, Serving};
 use crate::house::PASSWORD;
 
@@ -84,10 +86,47 @@ async fn keys_that_cannot_be_retired_are_told() {
 #[tokio::test]
 async fn a_rotation_before_the_first_start_leaves_a_ring_that_signs() {
     let place = Place::new();
-    let kid = rotate(&place).await;
+    let rotated = place.run(&["keys", "rotate"]).await;
+    let kid = rotated.done().strip_suffix(" signs, beginning at the next start\n").expect("it says when");
     let serving = place.serve().await;
     assert_eq!(published(&serving).await[0], kid);
     serving.guest("ada").await;
+}
+
+#[tokio::test]
+async fn without_a_server_a_change_of_the_keys_is_told_to_begin_at_the_next_start() {
+    let place = Place::new();
+    let serving = place.serve().await;
+    let old = published(&serving).await.remove(0);
+    serving.stop().await;
+    let rotated = place.run(&["keys", "rotate"]).await;
+    let new = rotated
+        .done()
+        .strip_suffix(" signs, beginning at the next start\n")
+        .expect("it says when")
+        .to_owned();
+    let gone = place.run(&["keys", "retire", "--now", &old]).await;
+    assert_eq!(gone.done(), format!("{old} is gone, beginning at the next start\n"));
+    assert_eq!(published(&place.serve().await).await, [new]);
+}
+
+#[tokio::test]
+async fn a_rotation_that_a_running_server_does_not_take_over_says_so_and_fails() {
+    let place = Place::new();
+    let serving = place.serve().await;
+    let old = published(&serving).await.remove(0);
+    serving.signal(Signal::STOP);
+    let ended = place.run(&["keys", "rotate"]).await;
+    serving.signal(Signal::CONT);
+    let new = list(&place).await.remove(0).0;
+    ended.refuses(&format!(
+        "{new} signs, but satchel serve, process {} did not take the keys over within 5 seconds and goes on with the former \
+         ones: its log says why; when that is mended it takes them over by itself, or at its next start",
+        serving.id()
+    ));
+    let gone = place.run(&["keys", "retire", "--now", &old]).await;
+    assert_eq!(gone.done(), format!("{old} is gone\n"));
+    assert_eq!(published(&serving).await, [new]);
 }
 
 #[tokio::test]

@@ -133,6 +133,25 @@ async fn the_last_administrator_stays_one() {
 }
 
 #[tokio::test]
+async fn whoever_typed_an_address_at_a_sign_up_is_not_promoted_by_it() {
+    let place = Place::new();
+    place.make_admin("grace@example.com").await;
+    let serving = place.serve().await;
+    let squatter = serving.guest("ada").await;
+    let refused = place.run(&["admin", "promote", ADA]).await;
+    refused.refuses(
+        "nobody has confirmed the address ada@example.com: whoever typed it at a sign-up would become an administrator. \
+         When you know that this is whom you mean, run `satchel admin confirm ada@example.com` first, or say --unconfirmed",
+    );
+    assert_eq!(serving.own_profile(&squatter).await, 200, "nothing was changed");
+    assert!(!place.run(&["admin", "list"]).await.done().contains(ADA));
+
+    let promoted = place.run(&["admin", "promote", ADA, "--unconfirmed"]).await;
+    assert_eq!(promoted.done(), "ada@example.com is an administrator\n");
+    assert!(place.run(&["admin", "list"]).await.done().contains(ADA));
+}
+
+#[tokio::test]
 async fn a_promoted_user_is_an_administrator_for_the_server_at_once_and_a_demoted_one_is_none() {
     let place = Place::new();
     place.make_admin("grace@example.com").await;
@@ -140,6 +159,7 @@ async fn a_promoted_user_is_an_administrator_for_the_server_at_once_and_a_demote
     let before = serving.guest("ada").await;
     assert_eq!(serving.own_profile(&before).await, 200);
 
+    place.run(&["admin", "confirm", ADA]).await.done();
     let promoted = place.run(&["admin", "promote", ADA]).await;
     assert_eq!(promoted.done(), "ada@example.com is an administrator\n");
     // A token speaks for the role that it was given for.

@@ -13,6 +13,7 @@ mod refresh;
 mod requests;
 mod reset;
 mod search;
+mod unconfirmed;
 
 use serde_json::json;
 

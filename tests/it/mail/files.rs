@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use satchel::config::Environment;
 use satchel::domain::auth::proofs::Purpose;
 
 use super::{deliver, outbox, post_beside, until};
@@ -71,6 +72,36 @@ async fn a_directory_of_its_own_is_used() {
     assert_eq!(fs::read_dir(&own).unwrap().count(), 1);
     house.letter().await;
     house.forget_letters().await;
+}
+
+#[tokio::test]
+async fn letters_that_became_files_are_kept_for_seven_days_in_production_and_for_good_on_a_developers_machine()
+ {
+    for environment in [Environment::Development, Environment::Production] {
+        let house = House::with(|config| config.environment = environment).await;
+        house.guest("ada").await;
+        house.post_letter(Purpose::ConfirmEmail, "ada@example.com").await;
+        deliver(&house).await;
+        let directory = house.config.mail_directory();
+        let others =
+            ["notes.eml", "20200101T000000Z-1-confirm_email.txt", "20200101T000000Z.eml", ".profile"];
+        for name in others {
+            fs::write(directory.join(name), "mine").unwrap();
+        }
+        fs::write(directory.join(".20261121T050639Z-1-confirm_email.eml.partial"), "half").unwrap();
+        house.wait(7 * 86_400);
+        house.server.app.mail.purge().await.unwrap();
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), others.len() + 2, "{environment:?}");
+        house.wait(1);
+        house.server.app.mail.purge().await.unwrap();
+        let gone = if environment == Environment::Production { 2 } else { 0 };
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), others.len() + 2 - gone, "{environment:?}");
+        for name in others {
+            fs::remove_file(directory.join(name)).unwrap();
+        }
+        house.forget_letters().await;
+        fs::remove_dir_all(&directory).unwrap();
+    }
 }
 
 /// Sends a letter from a running binary; the letter, and what the log said until the end.

@@ -245,3 +245,27 @@ fn letters_and_proofs_keep_their_rows_and_numbers_when_their_tables_are_rebuilt_
         "select (select count(*) from removals) + (select count(*) from letters where user_id is not null)";
     assert_eq!(conn.query_row(rest, [], |row| row.get::<_, i64>(0)).unwrap(), 0, "they went with their user");
 }
+
+#[test]
+fn of_the_users_who_were_there_before_those_who_never_came_are_among_the_unconfirmed() {
+    let file = file();
+    file.up(Some(12));
+    file.insert_users(1..=6);
+    connect(&file.path)
+        .execute_batch(
+            "update users set confirm_required = 1 where id > 1;
+             update users set email_confirmed_at = 2 where id = 2;
+             update users set email_changed_at = 2 where id = 3;
+             update users set last_activity_at = 2 where id = 4;
+             update users set deleted_at = 2 where id = 5;",
+        )
+        .unwrap();
+    file.up(None);
+    let conn = connect(&file.path);
+    let row =
+        conn.query_row("select user_id, since from unconfirmed", [], |row| Ok((row.get(0)?, row.get(1)?)));
+    assert_eq!(row.unwrap(), (6_i64, 1_i64));
+    conn.execute_batch("pragma foreign_keys = on; delete from users where id = 6").unwrap();
+    let left: i64 = conn.query_row("select count(*) from unconfirmed", [], |row| row.get(0)).unwrap();
+    assert_eq!(left, 0);
+}
