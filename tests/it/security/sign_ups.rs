@@ -271,3 +271,18 @@ async fn one_address_has_letters_sent_to_no_more_strangers_than_it_may_sign_up()
     }
     assert_eq!(house.letters().await.len(), 2);
 }
+
+#[tokio::test]
+async fn one_address_has_no_more_strangers_mailed_by_changing_its_own_address_over_and_over() {
+    let house = house(two).await;
+    let ada = house.guest("ada").await;
+    let mut statuses = Vec::new();
+    for n in 0..4 {
+        let change = house.by(&ada, "PATCH", &format!("/api/v1.0/users/{}", ada.uuid));
+        let change = change.header("x-forwarded-for", STRANGER);
+        let body = json!({ "email": format!("stranger{n}@example.com") });
+        statuses.push(answer(change.json(&body)).await.status);
+    }
+    assert_eq!(statuses, [200, 200, 429, 429]);
+    house.forget_letters().await;
+}
