@@ -169,7 +169,7 @@ pub(super) fn keep_newest(path: &Path, made: &Path, count: usize) -> Result<()> 
     copies.sort_unstable();
     let whole = copies.iter().filter(|(is_whole, ..)| *is_whole).count();
     for (.., file) in &copies[..copies.len() - whole.min(count)] {
-        remove(&file).map_err(|error| open::said(error, format!("cannot remove {}", file.display())))?;
+        remove(file).map_err(|error| open::said(error, format!("cannot remove {}", file.display())))?;
     }
     Ok(())
 }

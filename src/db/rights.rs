@@ -69,13 +69,16 @@ pub struct Write<'c> {
     effects: &'c RefCell<Effects>,
 }
 
+/// What is done after a commit, and for which request.
+pub(super) type AfterCommit = (Option<Scope>, Box<dyn FnOnce() + Send>);
+
 /// What the jobs of a transaction want done once it is committed.
 #[derive(Default)]
 pub(super) struct Effects {
     /// Keys to tell the listener of changes.
     pub announced: Vec<i64>,
     /// What else is done then, such as a line in the log, each for its request.
-    pub after: Vec<(Option<Scope>, Box<dyn FnOnce() + Send>)>,
+    pub after: Vec<AfterCommit>,
 }
 
 impl<'c> Write<'c> {

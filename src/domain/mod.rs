@@ -11,6 +11,7 @@ pub mod emails;
 pub mod items;
 pub mod letters;
 pub mod limits;
+pub mod names;
 pub mod pictures;
 mod pool;
 pub mod quota;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::auth::proofs::{self, Purpose};
 use super::auth::{Admin, Caller, WriteAs, sessions};
 use super::emails::Email;
-use super::{addresses, letters, meaning, removal};
+use super::{addresses, letters, meaning, names, removal};
 use crate::audit;
 use crate::clock::Timestamp;
 use crate::db::{Read, Room, Write};
@@ -276,7 +276,7 @@ pub fn create_as_admin(
 }
 
 fn insert(db: &Write, new: &NewUser, role: Role, is_active: bool, password_hash: &str) -> Result<User> {
-    refuse_taken(db, new, db.now)?;
+    names::refuse_taken(db, new, db.now)?;
     let sql = concatcp!(
         "insert into users (uuid, email, username, username_key, display_name, first_name, last_name, full_name, \
          password_hash, role, is_active, confirm_required, created_at, updated_at)
@@ -289,7 +289,7 @@ fn insert(db: &Write, new: &NewUser, role: Role, is_active: bool, password_hash:
         sql,
         named_params! {
             ":uuid": new.uuid, ":email": new.email, ":username": new.username,
-            ":username_key": new.username.as_deref().map(username_key), ":display_name": new.display_name,
+            ":username_key": new.username.as_deref().map(names::username_key), ":display_name": new.display_name,
             ":first_name": new.first_name, ":last_name": new.last_name, ":full_name": new.full_name,
             ":password_hash": password_hash, ":role": role, ":is_active": is_active,
             ":confirm_required": new.confirm_required, ":now": db.now,
@@ -299,55 +299,10 @@ fn insert(db: &Write, new: &NewUser, role: Role, is_active: bool, password_hash:
     Ok(created?)
 }
 
-/// What usernames are compared by: case does not count.
-fn username_key(username: &str) -> String {
-    username.to_lowercase()
-}
-
-/// Refuses the address or name of a user to be that another has; the address is looked at first.
-pub fn refuse_taken(db: &Read, new: &NewUser, now: Timestamp) -> Result<()> {
-    refuse_taken_names(db, Act::Create, Some(&new.email), new.username.as_deref(), UserId(0), now)
-}
-
-/// Refuses names that another than `own` has. Nobody else writes while a transaction looks, so that the table's
-/// own rules are never broken.
-fn refuse_taken_names(
-    db: &Read,
-    act: Act,
-    email: Option<&Email>,
-    username: Option<&str>,
-    own: UserId,
-    now: Timestamp,
-) -> Result<()> {
-    if let Some(email) = email {
-        let sql = "select 1 from users where email = :email and deleted_at is null and id <> :own";
-        if db.one(sql, named_params! { ":email": email, ":own": own }, |_| Ok(()))?.is_some()
-            || addresses::is_reserved(db, email, own, now)?
-        {
-            return Err(Refusal::EmailTaken(act, email.as_str().to_owned()).into());
-        }
-    }
-    if let Some(username) = username {
-        let key = username_key(username);
-        let sql = "select 1 from users where username_key = :key and id <> :own
-            union all select 1 from users where id = :id and id <> :own and username is null and deleted_at is null";
-        let params = named_params! { ":key": key, ":id": id_in_shown_username(&key), ":own": own };
-        if db.one(sql, params, |_| Ok(()))?.is_some() {
-            return Err(Refusal::UsernameTaken(username.to_owned()).into());
-        }
-    }
-    Ok(())
-}
-
 /// The user with this number, unless there is none.
 pub(super) fn find(db: &Read, id: UserId) -> Result<Option<User>> {
     let sql = concatcp!("select ", User::COLUMNS, " from users where id = :id and deleted_at is null");
     db.one(sql, named_params! { ":id": id }, User::from_row)
-}
-
-/// The number of the user who is shown by this name while there is no other: see [`User::shown_username`].
-fn id_in_shown_username(key: &str) -> Option<i64> {
-    key.strip_prefix("user_")?.parse().ok().filter(|id| key == format!("user_{id}"))
 }
 
 /// The user with this number.
@@ -394,7 +349,7 @@ impl Login {
     /// otherwise two spellings that share a counter would show that neither is anybody's.
     pub fn key(&self) -> String {
         let (Self::Email(login) | Self::EmailOrUsername(login)) = self;
-        if self.is_username() { username_key(login) } else { login.trim().to_ascii_lowercase() }
+        if self.is_username() { names::username_key(login) } else { login.trim().to_ascii_lowercase() }
     }
 
     /// Whether it is a username.
@@ -446,7 +401,7 @@ pub fn update_as_admin(db: &Write, _: &Admin, user: &User, patch: &Patch) -> Res
 
 fn change(db: &Write, user: &User, patch: &Patch) -> Result<User> {
     let (email, username) = (patch.email.as_ref(), patch.username.as_deref());
-    refuse_taken_names(db, Act::Update, email, username, user.id, db.now)?;
+    names::refuse_taken_names(db, Act::Update, email, username, user.id, db.now)?;
     let role = patch.role.unwrap_or(user.role);
     let is_active = patch.is_active.unwrap_or(user.is_active);
     if role != Role::Admin || !is_active {
@@ -476,7 +431,7 @@ fn change(db: &Write, user: &User, patch: &Patch) -> Result<User> {
     let changed = db.returning(
         sql,
         named_params! {
-            ":username": patch.username, ":username_key": patch.username.as_deref().map(username_key),
+            ":username": patch.username, ":username_key": patch.username.as_deref().map(names::username_key),
             ":email": patch.email, ":first_name": patch.first_name, ":last_name": patch.last_name,
             ":full_name": patch.full_name, ":role": role, ":is_active": is_active,
             ":ends_tokens": ends_tokens, ":now": db.now, ":id": user.id,

@@ -16,7 +16,7 @@ use crate::audit;
 use crate::config::Lifetimes;
 use crate::db::{Db, Room, Write};
 use crate::domain::users::{self, Login, NewUser, Role, User};
-use crate::domain::{accounts, addresses, letters, unconfirmed};
+use crate::domain::{accounts, addresses, letters, names, unconfirmed};
 use crate::error::{Context, Error, Refusal, Result};
 use crate::network::ClientNetwork;
 
@@ -51,7 +51,7 @@ impl Auth {
         self.rate_limits.new_email(address)?;
         // Taken names are refused before this costs anything; the transaction that adds the user looks again.
         let now = self.clock.now();
-        db.read(|db| users::refuse_taken(db, &new, now))?;
+        db.read(|db| names::refuse_taken(db, &new, now))?;
         let confirm = self.must_confirm(&new);
         if confirm {
             self.rate_limits.letter(Purpose::ConfirmEmail, &new.email)?;
@@ -82,7 +82,7 @@ impl Auth {
         address: IpAddr,
     ) -> Result<User> {
         let now = self.clock.now();
-        db.read(|db| users::refuse_taken(db, &new, now))?;
+        db.read(|db| names::refuse_taken(db, &new, now))?;
         let hash = self.hasher.hash(password, Some(address.into())).await?;
         let confirm = self.must_confirm(&new);
         self.write_as(db, caller, Room::Free, move |db| {

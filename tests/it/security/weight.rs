@@ -178,8 +178,8 @@ async fn bodies_that_are_sent_by_halves_leave_room_for_other_addresses_and_for_s
         let start = if framing.contains("chunked") { "80000\r\n" } else { "" };
         let sends = head(framing) + start + &"x".repeat(400_000);
         let mut waiting = crowd(&house, 2, 100, sends.as_bytes()).await;
-        // 64 of 512 KiB are half of the room.
-        for _ in 64..100 {
+        // Half of the room is 32 MiB, and each of them takes 400,000 bytes or up to 512 KiB.
+        for _ in 84..100 {
             let said = waiting.join_next().await.unwrap().unwrap();
             // A client that is still sending may lose the answer with the connection.
             let is_refused = said.starts_with("http/1.1 503 ") && said.contains("\r\nretry-after: 1\r\n");
