@@ -362,10 +362,11 @@ impl Desk {
         self.must_cut_log.store(false, Ordering::SeqCst);
         let cut = || {
             self.conn.busy_timeout(Duration::ZERO)?;
-            let is_busy: bool =
-                self.conn.query_row("pragma wal_checkpoint(truncate)", [], |row| row.get(0))?;
+            let is_busy =
+                self.conn.query_row("pragma wal_checkpoint(truncate)", [], |row| row.get::<_, bool>(0));
+            // Whatever came of it: writes wait for other processes again.
             self.conn.busy_timeout(open::BUSY_TIMEOUT)?;
-            Ok::<_, rusqlite::Error>(!is_busy)
+            Ok::<_, rusqlite::Error>(!is_busy?)
         };
         match cut() {
             Ok(true) => {}

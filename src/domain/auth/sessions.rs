@@ -97,7 +97,7 @@ pub fn caller(db: &Read, user: Uuid, session: Uuid, epoch: i64, require_confirme
                       u.epoch = :epoch and s.ended_at is null and u.deleted_at is null and u.blocked_at is null
                         and (u.email_confirmed_at is not null
                              or u.confirm_required = 0 and not :require_confirmed
-                             or s.created_at <= u.email_changed_at)
+                             or coalesce(s.created_at <= u.email_changed_at, 0))
                from sessions s join users u on u.id = s.user_id
                where s.id = :session and u.uuid = :user";
     let params = named_params! {

@@ -383,3 +383,14 @@ async fn every_way_to_a_new_password_is_told_to_the_owner() {
     let blocked = |db: &Write| Ok(db.execute("update users set blocked_at = 1", [])?);
     house.server.app.db.write(blocked).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_session_from_before_confirmation_was_required_is_refused_without_a_fault() {
+    let mut house = House::new().await;
+    let ada = house.guest("ada").await;
+    house.config.auth.require_confirmed_email = true;
+    let house = house.restart().await;
+    assert_eq!(me(&house, &ada.access).await, 401);
+    let refused = refresh(&house, &ada.refresh).await;
+    assert!(matches!(refused.status, 401 | 403), "{}", refused.text);
+}
