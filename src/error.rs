@@ -158,6 +158,11 @@ pub enum Refusal {
     StorageFull,
 }
 
+impl Refusal {
+    /// There is no room for this now; it may be sent again after a second.
+    pub const BUSY: Self = Self::Busy(Duration::from_secs(1));
+}
+
 impl Error {
     /// A fault with a message of our own.
     pub fn fault(message: impl fmt::Display + fmt::Debug + Send + Sync + 'static) -> Self {

@@ -42,6 +42,11 @@ impl Scope {
         Some(self.0.actor.load(Ordering::Relaxed)).filter(|actor| *actor != 0)
     }
 
+    /// Says who asks.
+    pub fn set_actor(&self, user: i64) {
+        self.0.actor.store(user, Ordering::Relaxed);
+    }
+
     /// Runs a future for this request.
     pub async fn run<T>(self, f: impl Future<Output = T>) -> T {
         CURRENT.scope(self, f).await
@@ -59,11 +64,6 @@ pub fn within<T>(scope: Option<&Scope>, f: impl FnOnce() -> T) -> T {
         Some(scope) => CURRENT.sync_scope(scope.clone(), f),
         None => f(),
     }
-}
-
-/// Says who asks.
-pub fn set_actor(user: i64) {
-    let _ = CURRENT.try_with(|scope| scope.0.actor.store(user, Ordering::Relaxed));
 }
 
 /// Logs what happened to whom, and with it the request, its actor and where it came from: `audit!(info, user.id = 7,

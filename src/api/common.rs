@@ -4,6 +4,7 @@ use salvo::oapi::ToSchema;
 use serde::Serialize;
 
 use crate::app::App;
+use crate::db::Read;
 use crate::domain::auth::passwords::Password;
 use crate::domain::auth::proofs::Purpose;
 use crate::domain::auth::{Caller, SignIn, Tokens};
@@ -59,15 +60,22 @@ impl UserChange {
         Some(Self { patch: patch?, current_password: current_password? })
     }
 
-    /// Sees that the user's address may change, before anything does: that the letters which this causes are within
+    /// Sees that the address of the user may change, before anything does: that the letters which this causes are within
     /// their limits, so that none of them has to be left out, and that the caller knows the password where that is
     /// asked for.
-    pub async fn admit(&self, app: &App, caller: &Caller, from: Address, user: &User) -> Result<(), Failure> {
-        let is_own = caller.id() == user.id;
-        let new = self.patch.email.as_ref();
-        let Some(new) = new.filter(|new| !new.as_str().eq_ignore_ascii_case(&user.email)) else {
+    pub async fn admit(
+        &self,
+        app: &App,
+        caller: &Caller,
+        from: Address,
+        user: impl FnOnce(&Read) -> Result<User>,
+    ) -> Result<(), Failure> {
+        let Some(new) = &self.patch.email else { return Ok(()) };
+        let user = app.db.read(|db| user(db))?;
+        if new.as_str().eq_ignore_ascii_case(&user.email) {
             return Ok(());
-        };
+        }
+        let is_own = caller.id() == user.id;
         if !is_own && caller.role() != Role::Admin {
             // Refused by the change itself, in its own words.
             return Ok(());
@@ -160,8 +168,8 @@ pub fn page<T, Out: Serialize>(
     page_of(room, found, limit, ["[", "]"], (id, Cursor::after), put)
 }
 
-/// The same between other words than those of a list, with cursors of one's own: they are made of the place of a row. `put`
-/// writes a row.
+/// The same, but with text before and after the rows other than a list's, and cursors made of the place of a row. `put` writes
+/// a row.
 ///
 /// # Errors
 /// `Busy` when there is no room for it.

@@ -1,13 +1,8 @@
 //! Constraints: which rule of the schema a statement broke, and what SQLite's other errors are to the house.
 
-use std::time::Duration;
-
 use rusqlite::{ErrorCode, ffi};
 
 use crate::error::{Error, Refusal};
-
-/// How long to wait before trying again when a queue or the database is busy.
-pub(super) const BUSY: Refusal = Refusal::Busy(Duration::from_secs(1));
 
 /// A rule of the schema that a statement broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +36,7 @@ impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Refusal::StorageFull.into(),
-            Some(ErrorCode::DatabaseBusy) => BUSY.into(),
+            Some(ErrorCode::DatabaseBusy) => Refusal::BUSY.into(),
             _ => Self::Fault(error.into()),
         }
     }

@@ -8,9 +8,8 @@ use std::thread::{self, JoinHandle};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::constraint::BUSY;
 use super::{Options, Read, caught, open};
-use crate::error::{Error, Result};
+use crate::error::{Error, Refusal, Result};
 use crate::watch::Watched;
 
 type Scan = Box<dyn FnOnce(&Connection) + Send>;
@@ -57,7 +56,7 @@ impl Readers {
     /// Opens the file anew and reads its schema: a connection that is open already would not see that it is gone.
     pub(super) fn ping(&self) -> Result<()> {
         if self.idle.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
-            return Err(BUSY.into());
+            return Err(Refusal::BUSY.into());
         }
         open::reader(&self.path).map(drop)
     }
@@ -95,7 +94,7 @@ impl Readers {
         match self.idle.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map(Vec::pop) {
             Some(Some(conn)) => return Ok(conn),
             Some(None) => {}
-            None => return Err(BUSY.into()),
+            None => return Err(Refusal::BUSY.into()),
         }
         open::reader(&self.path)
     }
@@ -113,9 +112,9 @@ impl Readers {
 
     fn offer(&self, scan: Scan) -> Result<()> {
         let scans = self.scans.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(scans) = scans.as_ref() else { return Err(BUSY.into()) };
+        let Some(scans) = scans.as_ref() else { return Err(Refusal::BUSY.into()) };
         scans.try_send(scan).map_err(|error| match error {
-            TrySendError::Full(_) => BUSY.into(),
+            TrySendError::Full(_) => Refusal::BUSY.into(),
             TrySendError::Disconnected(_) => Error::fault("the reader threads have ended"),
         })
     }

@@ -75,7 +75,7 @@ impl Reserve {
     pub(super) fn keep(&mut self, conn: &Connection) {
         if self.in_use() {
             self.look(conn);
-        } else if !self.is_kept() && self.looked_at.elapsed() >= LOOK_EVERY {
+        } else if self.looked_at.elapsed() >= LOOK_EVERY {
             self.looked_at = Instant::now();
             let _ = self.make();
         }

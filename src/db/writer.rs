@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::constraint::BUSY;
 use super::reserve::Reserve;
 use super::rights::Effects;
 use super::{Change, Options, Room, Write, caught, open};
@@ -79,9 +78,9 @@ impl Writer {
     {
         let job = Box::new(Waiting { room, f, outcome: None, send });
         let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(queue) = queue.as_ref() else { return Err(BUSY.into()) };
+        let Some(queue) = queue.as_ref() else { return Err(Refusal::BUSY.into()) };
         queue.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => BUSY.into(),
+            TrySendError::Full(_) => Refusal::BUSY.into(),
             TrySendError::Disconnected(_) => ended(),
         })
     }
@@ -94,7 +93,7 @@ impl Writer {
         A: FnOnce(Result<T>) -> Option<Result<T>> + Send + 'static,
     {
         let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(queue) = queue else { return Err(BUSY.into()) };
+        let Some(queue) = queue else { return Err(Refusal::BUSY.into()) };
         queue.send(Box::new(Waiting { room, f, outcome: None, send })).map_err(|_| ended())
     }
 
@@ -234,8 +233,7 @@ impl Desk {
         if matches!(outcome, Err(Error::Refusal(Refusal::StorageFull))) && !self.reserve.in_use() {
             self.undo();
             self.reserve.give_up(&self.conn);
-            *self.effects.get_mut() = Effects::default();
-            outcome = self.run_again(&mut jobs);
+            outcome = self.start_over(&mut jobs).and_then(|()| self.commit());
         }
         let Effects { announced, after } = std::mem::take(self.effects.get_mut());
         match &outcome {
@@ -282,14 +280,10 @@ impl Desk {
             }
             next = if jobs.len() < self.group { self.waiting.try_recv().ok() } else { None };
         }
-        self.step("commit").context("committing")?;
-        Ok(())
+        self.commit()
     }
 
-    /// Does all jobs of a transaction that was lost again, each in a savepoint of its own, within what the reserve allows.
-    fn run_again(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<()> {
-        self.begin().context("beginning a transaction again")?;
-        jobs.iter_mut().try_for_each(|job| self.run_apart(&mut **job))?;
+    fn commit(&self) -> Result<()> {
         self.step("commit").context("committing")?;
         Ok(())
     }
@@ -297,7 +291,7 @@ impl Desk {
     /// Undoes all jobs of the transaction and does each again in a savepoint of its own.
     fn start_over(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<()> {
         *self.effects.get_mut() = Effects::default();
-        self.step("rollback")?;
+        self.undo();
         self.begin().context("beginning a transaction again")?;
         jobs.iter_mut().try_for_each(|job| self.run_apart(&mut **job))
     }
@@ -383,7 +377,7 @@ impl Desk {
         }
     }
 
-    /// Leaves a transaction that failed, if SQLite has not.
+    /// Leaves a transaction, if SQLite has not.
     fn undo(&self) {
         if !self.conn.is_autocommit()
             && let Err(error) = self.conn.execute_batch("rollback")

@@ -182,9 +182,9 @@ const LIST_DELETED: &str = const_format::concatcp!(
     "select ",
     User::COLUMNS,
     " from users
-     where deleted_at is not null and id < :before
-       and not exists (select 1 from removals where user_id = users.id and scope = 'everything')
-     order by id desc limit :limit"
+     where deleted_at is not null and id < :before and ",
+    removal::NOT_GONE,
+    " order by id desc limit :limit"
 );
 
 /// A page of the users who were deleted and not purged yet, the newest first: those with a number below

@@ -13,12 +13,12 @@ use rusqlite::named_params;
 use super::auth::forget_familiar_addresses;
 use super::auth::proofs::{self, Purpose};
 use super::emails::Email;
-use super::letters;
 use super::users::{self, User, UserId};
+use super::{letters, names};
 use crate::audit;
 use crate::clock::Timestamp;
 use crate::db::{Read, Write};
-use crate::error::{Error, Refusal, Result};
+use crate::error::Result;
 
 /// How long the address before can be put back.
 const RESTORABLE_FOR: Duration = Duration::from_secs(7 * 86_400);
@@ -47,7 +47,7 @@ pub fn restorable_until(db: &Read, user: UserId, email: &str, now: Timestamp) ->
 }
 
 /// Whether another account has this address reserved.
-pub fn is_reserved(db: &Read, email: &Email, own: UserId, now: Timestamp) -> Result<bool> {
+pub fn is_reserved(db: &Read, email: &str, own: UserId, now: Timestamp) -> Result<bool> {
     let sql = "select 1 from address_changes where email = :email and expires_at > :now and user_id <> :own";
     let params = named_params! { ":email": email, ":now": now, ":own": own };
     Ok(db.one(sql, params, |_| Ok(()))?.is_some())
@@ -56,10 +56,8 @@ pub fn is_reserved(db: &Read, email: &Email, own: UserId, now: Timestamp) -> Res
 /// The user to whom a letter to reset a password is meant that was asked for by this address: the one who has it, or
 /// who has it reserved and has not confirmed the present one.
 pub fn owner(db: &Read, email: &str, now: Timestamp) -> Result<Option<User>> {
-    match users::by_email(db, email) {
-        Ok(user) => return Ok(Some(user)),
-        Err(Error::Refusal(Refusal::UserNotFound(_))) => {}
-        Err(error) => return Err(error),
+    if let Some(user) = users::find_by_email(db, email)? {
+        return Ok(Some(user));
     }
     let sql = "select user_id from address_changes where email = :email and expires_at > :now";
     let Some(id) = db.one(sql, named_params! { ":email": email.trim(), ":now": now }, |row| row.get(0))?
@@ -92,7 +90,7 @@ pub fn changed(db: &Write, before: &User, new: &Email) -> Result<()> {
             .filter(|last| last.was_confirmed && before.email_confirmed_at.is_none())
             .map(|last| last.email);
         let last_confirmed = match last_confirmed {
-            Some(email) if is_free(db, &email, before.id)? => Some(email),
+            Some(email) if !names::is_email_taken(db, &email, before.id, db.now)? => Some(email),
             _ => None,
         };
         let was_confirmed = last_confirmed.is_some() || before.email_confirmed_at.is_some();
@@ -114,15 +112,6 @@ pub fn changed(db: &Write, before: &User, new: &Email) -> Result<()> {
     let id = before.id.0;
     db.after_commit(move || audit!(info, user.id = id, "e-mail address changed"));
     letters::post(db, Purpose::ConfirmEmail, new)
-}
-
-/// Whether no other account has this address, or has it reserved.
-fn is_free(db: &Write, email: &str, own: UserId) -> Result<bool> {
-    let sql = "select exists (select 1 from users where email = :email and deleted_at is null and id <> :own)
-                   or exists (select 1 from address_changes
-                              where email = :email and expires_at > :now and user_id <> :own)";
-    let params = named_params! { ":email": email, ":own": own, ":now": db.now };
-    Ok(!db.one(sql, params, |row| row.get(0))?.unwrap_or(true))
 }
 
 /// Puts the address back that this proof was mailed to, confirmed, and sets the password to one of this hash. Every

@@ -16,7 +16,7 @@ use super::users::{self, User, UserId};
 use super::{addresses, meaning};
 use crate::clock::Timestamp;
 use crate::db::{Read, Write};
-use crate::error::{Error, Refusal, Result};
+use crate::error::{Refusal, Result};
 
 /// So often a letter is tried before it is given up, which takes five hours.
 const ATTEMPTS_MAX: i64 = 12;
@@ -214,13 +214,9 @@ fn recipient(
     let may_sign_in = |user: &User| matches!(user.shut_out(false), None | Some(Refusal::EmailUnconfirmed));
     match letter.purpose {
         Purpose::ConfirmEmail => {
-            let user = match users::by_email(db, &letter.email) {
-                Ok(user) => user,
-                Err(Error::Refusal(Refusal::UserNotFound(_))) => return Ok(None),
-                Err(error) => return Err(error),
-            };
-            let is_wanted = may_sign_in(&user) && user.email_confirmed_at.is_none();
-            Ok(is_wanted.then(|| Recipient { user: user.id, email: user.email, link: link() }))
+            let found = users::find_by_email(db, &letter.email)?;
+            let wanted = found.filter(|user| may_sign_in(user) && user.email_confirmed_at.is_none());
+            Ok(wanted.map(|user| Recipient { user: user.id, email: user.email, link: link() }))
         }
         Purpose::ResetPassword => {
             let owner = addresses::owner(db, &letter.email, db.now)?;

@@ -19,6 +19,13 @@ pub fn refuse_taken(db: &Read, new: &NewUser, now: Timestamp) -> Result<()> {
     refuse_taken_names(db, Act::Create, Some(&new.email), new.username.as_deref(), UserId(0), now)
 }
 
+/// Whether another than `own` has this address, or has it reserved.
+pub(super) fn is_email_taken(db: &Read, email: &str, own: UserId, now: Timestamp) -> Result<bool> {
+    let sql = "select 1 from users where email = :email and deleted_at is null and id <> :own";
+    let params = named_params! { ":email": email, ":own": own };
+    Ok(db.one(sql, params, |_| Ok(()))?.is_some() || addresses::is_reserved(db, email, own, now)?)
+}
+
 /// Refuses names that another than `own` has. Nobody else writes while a transaction looks, so that the table's
 /// own rules are never broken.
 pub(super) fn refuse_taken_names(
@@ -29,13 +36,10 @@ pub(super) fn refuse_taken_names(
     own: UserId,
     now: Timestamp,
 ) -> Result<()> {
-    if let Some(email) = email {
-        let sql = "select 1 from users where email = :email and deleted_at is null and id <> :own";
-        if db.one(sql, named_params! { ":email": email, ":own": own }, |_| Ok(()))?.is_some()
-            || addresses::is_reserved(db, email, own, now)?
-        {
-            return Err(Refusal::EmailTaken(act, email.as_str().to_owned()).into());
-        }
+    if let Some(email) = email
+        && is_email_taken(db, email.as_str(), own, now)?
+    {
+        return Err(Refusal::EmailTaken(act, email.as_str().to_owned()).into());
     }
     if let Some(username) = username {
         let key = username_key(username);

@@ -19,8 +19,6 @@ use crate::network::ClientNetwork;
 const MEMORY_KEEP: Duration = Duration::from_secs(10);
 /// How long work may wait for a thread.
 const WAIT_MAX: Duration = Duration::from_secs(5);
-/// After how long a refused caller may come again.
-const BUSY: Refusal = Refusal::Busy(Duration::from_secs(1));
 /// How much kinder to others a thread of a pool is than the threads that answer, of at most 19.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
@@ -90,7 +88,7 @@ impl<M: Default + 'static> Pool<M> {
         let place = Place { queue, ticket };
         let answer = match timeout(WAIT_MAX, &mut answered).await {
             Ok(answer) => answer,
-            Err(_) if place.leave() => Err(BUSY)?,
+            Err(_) if place.leave() => Err(Refusal::BUSY)?,
             Err(_) => answered.await,
         };
         answer.unwrap_or_else(|_| Err(Error::fault("work in a pool ended in a panic")))
@@ -146,7 +144,7 @@ impl<M> Queue<M> {
     fn push(&self, rank: Rank, network: Option<ClientNetwork>, job: Job<M>) -> Ticket {
         let (ticket, left) = self.lock().jobs.push(rank, network, job);
         match left {
-            Some(job) => job(Err(BUSY.into())),
+            Some(job) => job(Err(Refusal::BUSY.into())),
             None => self.ready.notify_one(),
         }
         ticket

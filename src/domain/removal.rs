@@ -34,6 +34,16 @@ const CONTENT: [&str; 6] = [
        (select subject from familiar_addresses where user_id = :user limit :max)",
 ];
 
+/// That a row of `users` is not of one who was deleted for good.
+pub(super) const NOT_GONE: &str =
+    "not exists (select 1 from removals where user_id = users.id and scope = 'everything')";
+
+/// Whether a user was deleted for good.
+pub(super) fn is_gone(db: &Read, user: UserId) -> Result<bool> {
+    let sql = "select 1 from removals where user_id = :user and scope = 'everything'";
+    Ok(db.one(sql, named_params! { ":user": user }, |_| Ok(()))?.is_some())
+}
+
 /// Deletes a user for good.
 pub fn mark(db: &Write, user: &User) -> Result<()> {
     hide(db, user)?;

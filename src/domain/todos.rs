@@ -6,6 +6,7 @@ use rusqlite::{Row, named_params};
 
 use super::auth::{Caller, WriteAs};
 use super::meaning;
+use super::removal;
 use super::set;
 use super::users::UserId;
 use crate::clock::Timestamp;
@@ -232,11 +233,11 @@ fn own(db: &Read, caller: &Caller, id: i64, act: Act) -> Result<Todo> {
     if todo.user_id == caller.id() {
         return Ok(todo);
     }
-    let sql = "select 1 from removals where user_id = :owner and scope = 'everything'";
-    match db.one(sql, named_params! { ":owner": todo.user_id }, |_| Ok(()))? {
-        Some(()) => Err(Refusal::TodoNotFound(id).into()),
-        None => Err(Refusal::NotYourTodo(act).into()),
-    }
+    let refusal = match removal::is_gone(db, todo.user_id)? {
+        true => Refusal::TodoNotFound(id),
+        false => Refusal::NotYourTodo(act),
+    };
+    Err(refusal.into())
 }
 
 #[cfg(test)]

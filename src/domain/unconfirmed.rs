@@ -7,6 +7,7 @@ use rusqlite::named_params;
 
 use super::removal;
 use super::users::{self, User, UserId};
+use crate::audit;
 use crate::clock::Timestamp;
 use crate::db::Write;
 use crate::error::Result;
@@ -59,7 +60,10 @@ pub fn purge(db: &Write, keep: Duration) -> Result<bool> {
         db.execute("delete from unconfirmed where user_id = :user", params)?;
         if !came {
             removal::mark(db, &users::by_id(db, user.0)?)?;
-            tracing::info!(user.id = user.0, "user who never confirmed the address deleted");
+            let id = user.0;
+            db.after_commit(move || {
+                audit!(info, user.id = id, "user who never confirmed the address deleted")
+            });
         }
     }
     Ok(due.len() == usize::try_from(PIECE).unwrap_or(usize::MAX))

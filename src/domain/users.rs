@@ -328,11 +328,15 @@ pub fn own(db: &Read, caller: &Caller) -> Result<User> {
     })
 }
 
+/// The user with this address, without regard to case, unless there is none.
+pub(super) fn find_by_email(db: &Read, email: &str) -> Result<Option<User>> {
+    let sql = concatcp!("select ", User::COLUMNS, " from users where email = :email and deleted_at is null");
+    db.one(sql, named_params! { ":email": email.trim() }, User::from_row)
+}
+
 /// The user with this address, without regard to case.
 pub fn by_email(db: &Read, email: &str) -> Result<User> {
-    let sql = concatcp!("select ", User::COLUMNS, " from users where email = :email and deleted_at is null");
-    db.one(sql, named_params! { ":email": email.trim() }, User::from_row)?
-        .ok_or_else(|| Refusal::UserNotFound(UserKey::Email(email.to_owned())).into())
+    find_by_email(db, email)?.ok_or_else(|| Refusal::UserNotFound(UserKey::Email(email.to_owned())).into())
 }
 
 /// What somebody says he is when signing in, as it was typed.
@@ -370,9 +374,9 @@ pub fn with_password(db: &Read, login: &Login) -> Result<Option<(User, String)>>
         "select ",
         User::COLUMNS,
         ", password_hash from users
-         where email = :key and deleted_at is not null
-           and not exists (select 1 from removals where user_id = users.id and scope = 'everything')
-         order by deleted_at desc limit 1"
+         where email = :key and deleted_at is not null and ",
+        removal::NOT_GONE,
+        " order by deleted_at desc limit 1"
     );
     const BY_USERNAME: &str =
         concatcp!("select ", User::COLUMNS, ", password_hash from users where username_key = :key");

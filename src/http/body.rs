@@ -1,7 +1,6 @@
 //! Body: receives a body as it arrives, within its limit. All bodies that are there at one time share a budget.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
@@ -18,8 +17,6 @@ use crate::error::{Error, Refusal, Result};
 pub const ROOM_BYTES: usize = 64 * 1024 * 1024;
 /// A body of so many bytes is small: for it there is always room.
 const SMALL_BYTES_MAX: usize = 8 * 1024;
-/// How long a client that finds no room is told to wait.
-const BUSY: Duration = Duration::from_secs(1);
 
 /// The whole body, of at most so many bytes. Its room is held until the request has been answered.
 pub(super) async fn receive(request: &mut Request, app: &App, max_bytes: usize) -> Result<Bytes> {
@@ -52,7 +49,7 @@ pub(super) async fn receive(request: &mut Request, app: &App, max_bytes: usize) 
                     }
                 };
                 if !has_room {
-                    return Err(Refusal::Busy(BUSY).into());
+                    return Err(Refusal::BUSY.into());
                 }
             }
             whole.reserve_exact(capacity - whole.len());

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Once;
 
 use salvo::extract::Metadata;
-use salvo::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use salvo::http::header::{AUTHORIZATION, HeaderName};
 use salvo::oapi::{Components, EndpointArgRegister, Operation, SecurityRequirement};
 use salvo::{Depot, Extractible, Request};
 
@@ -15,23 +15,23 @@ use crate::config::Directory;
 use crate::domain::auth::Caller;
 use crate::error::{Error, Refusal, Result};
 use crate::network::is_local;
-use crate::scope;
+use crate::scope::Scope;
 
 /// What the house knows of the request at hand. The outermost hoop puts it into the depot.
 #[derive(Debug)]
 pub struct Seen {
     app: App,
     voices: &'static [Voice],
-    request_id: HeaderValue,
-    user_id: Option<i64>,
+    scope: Scope,
+    address: IpAddr,
     /// What the answer takes, if it is large, until it is bound to its bytes.
     pub(super) room: Option<Allotment>,
 }
 
 impl Seen {
     /// What is known when a request comes in.
-    pub fn new(app: App, voices: &'static [Voice], request_id: HeaderValue) -> Self {
-        Self { app, voices, request_id, user_id: None, room: None }
+    pub fn new(app: App, voices: &'static [Voice], scope: Scope, address: IpAddr) -> Self {
+        Self { app, voices, scope, address, room: None }
     }
 
     /// What is known of the request whose depot this is; `None` outside the house's hoops.
@@ -46,21 +46,27 @@ impl Seen {
 
     /// The id that the answer carries in `X-Request-ID`.
     pub fn request_id(&self) -> &str {
-        self.request_id.to_str().unwrap_or_default()
+        self.scope.request_id()
     }
 
     /// Who asked, once the token was seen to be good.
     pub fn user_id(&self) -> Option<i64> {
-        self.user_id
+        self.scope.actor()
     }
 }
 
 /// The application's state of the request at hand.
 pub fn app_of(depot: &Depot) -> Result<&App> {
-    match Seen::of(depot) {
-        Some(seen) => Ok(&seen.app),
-        None => Err(Error::fault("a route was reached without the house's hoops")),
-    }
+    seen(depot).map(|seen| &seen.app)
+}
+
+/// What [`Address`] is.
+pub(super) fn address_of(depot: &Depot) -> Result<IpAddr> {
+    seen(depot).map(|seen| seen.address)
+}
+
+fn seen(depot: &Depot) -> Result<&Seen> {
+    Seen::of(depot).ok_or_else(|| Error::fault("a route was reached without the house's hoops"))
 }
 
 /// What salvo is told of arguments that describe themselves.
@@ -193,21 +199,18 @@ impl EndpointArgRegister for BearerRefresh {
 
 /// Asks again who the caller is, if he was asked: a body may come long after the token, and a token that has
 /// died meanwhile must not do what the body says.
-pub(super) fn ask_again(request: &Request, depot: &mut Depot) -> Result<()> {
-    if Seen::of(depot).is_some_and(|seen| seen.user_id.is_some()) {
+pub(super) fn ask_again(request: &Request, depot: &Depot) -> Result<()> {
+    if Seen::of(depot).is_some_and(|seen| seen.user_id().is_some()) {
         authenticate(request, depot)?;
     }
     Ok(())
 }
 
-fn authenticate(request: &Request, depot: &mut Depot) -> Result<Caller> {
+fn authenticate(request: &Request, depot: &Depot) -> Result<Caller> {
     let token = bearer(request)?;
     let app = app_of(depot)?;
     let caller = app.auth.authenticate(&app.db, token)?;
-    scope::set_actor(caller.id().0);
-    if let Ok(seen) = depot.get_typed_mut::<Seen>() {
-        seen.user_id = Some(caller.id().0);
-    }
+    seen(depot)?.scope.set_actor(caller.id().0);
     Ok(caller)
 }
 
@@ -273,8 +276,8 @@ impl<'ex> Extractible<'ex> for Address {
     }
 
     #[allow(refining_impl_trait)]
-    async fn extract(request: &'ex mut Request, depot: &'ex mut Depot) -> Result<Self, Failure> {
-        Ok(Self(client_address(request, app_of(depot)?)))
+    async fn extract(_: &'ex mut Request, depot: &'ex mut Depot) -> Result<Self, Failure> {
+        Ok(Self(address_of(depot)?))
     }
 }
 
@@ -284,7 +287,7 @@ impl EndpointArgRegister for Address {
 
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// What [`Address`] is.
+/// Where a request comes from, as [`Address`] has it; found out once.
 pub(super) fn client_address(request: &Request, app: &App) -> IpAddr {
     let peer = match request.remote_addr() {
         salvo::conn::SocketAddr::IPv4(address) => IpAddr::V4(*address.ip()),

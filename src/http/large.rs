@@ -2,7 +2,6 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -20,7 +19,7 @@ use tokio::sync::Semaphore;
 
 use super::answer::{Failure, describe, json_bytes, next_link, put_bytes};
 use super::budget::{Allotment, ByteBudget};
-use super::extract::{NOTHING, Seen, app_of, client_address};
+use super::extract::{NOTHING, Seen, address_of, app_of};
 use super::input::schema;
 use crate::error::{Error, Refusal, Result};
 use crate::network::ClientNetwork;
@@ -33,8 +32,6 @@ pub const PAGE_BYTES_MAX: usize = 512 * 1024;
 const ANSWERS_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// So many rows are read before it is known whether they need room.
 const FEW_ROWS: i64 = 20;
-/// How long whoever finds no room is told to wait.
-const BUSY: Refusal = Refusal::Busy(Duration::from_secs(1));
 
 /// What large answers may take, all told. Clones share it.
 #[derive(Clone, Debug)]
@@ -67,9 +64,8 @@ impl<'ex> Extractible<'ex> for Room {
     }
 
     #[allow(refining_impl_trait)]
-    async fn extract(request: &'ex mut Request, depot: &'ex mut Depot) -> Result<Self, Failure> {
-        let app = app_of(depot)?;
-        Ok(Self { budget: app.answers.budget.clone(), network: client_address(request, app).into() })
+    async fn extract(_: &'ex mut Request, depot: &'ex mut Depot) -> Result<Self, Failure> {
+        Ok(Self { budget: app_of(depot)?.answers.budget.clone(), network: address_of(depot)?.into() })
     }
 }
 
@@ -86,7 +82,7 @@ impl Room {
     pub fn take(self, rows: i64) -> Result<Taken> {
         let held = match rows {
             ..=FEW_ROWS => None,
-            _ => Some(self.budget.take(self.network, PAGE_BYTES_MAX).ok_or(BUSY)?),
+            _ => Some(self.budget.take(self.network, PAGE_BYTES_MAX).ok_or(Refusal::BUSY)?),
         };
         Ok(Taken { room: self, held })
     }
@@ -116,11 +112,11 @@ impl Taken {
         let length = bytes.len();
         let room = match self.held {
             _ if length <= SMALL_BYTES_MAX => None,
-            None => Some(self.room.budget.take(self.room.network, length).ok_or(BUSY)?),
+            None => Some(self.room.budget.take(self.room.network, length).ok_or(Refusal::BUSY)?),
             Some(mut held) => {
                 held.shrink_to(length);
                 if !held.grow(length.saturating_sub(PAGE_BYTES_MAX)) {
-                    return Err(BUSY.into());
+                    return Err(Refusal::BUSY.into());
                 }
                 Some(held)
             }

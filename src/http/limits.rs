@@ -7,7 +7,7 @@ use salvo::http::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use salvo::{Depot, FlowCtrl, Handler, Request, Response, Writer, async_trait};
 
 use super::answer::Failure;
-use super::extract::{app_of, caller_if_any, client_address};
+use super::extract::{address_of, app_of, caller_if_any};
 use crate::config::{Config, Limit};
 use crate::domain::limits::Who;
 
@@ -40,7 +40,10 @@ impl Limited {
             return Ok(());
         }
         let caller = if self.by_user { caller_if_any(request, app)? } else { None };
-        let who = caller.map_or_else(|| client_address(request, app).into(), |caller| Who::User(caller.id()));
+        let who = match caller {
+            Some(caller) => Who::User(caller.id()),
+            None => address_of(depot)?.into(),
+        };
         if let Some(left) = app.limiter.take(self.route, who, limit)? {
             tell(headers, left.count, left.remaining, left.reset);
         }

@@ -102,8 +102,7 @@ pub async fn admin_update_user(
     admin: Administrator,
 ) -> Result<Done<ShowUser>, Failure> {
     let (Path(path), Json(AdminUpdate(update))) = input.0;
-    let user = app.db.read(|db| users::by_uuid(db, path.uuid))?;
-    update.admit(&app, &caller, from, &user).await?;
+    update.admit(&app, &caller, from, |db| users::by_uuid(db, path.uuid)).await?;
     patch(&app, admin, path, update.patch).await
 }
 

@@ -294,8 +294,7 @@ pub async fn update_user(
     input: Valid<(Path<UserPath>, Json<UserUpdate>)>,
 ) -> Result<Done<ShowUser>, Failure> {
     let (Path(path), Json(UserUpdate(update))) = input.0;
-    let user = app.db.read(|db| users::by_uuid(db, path.uuid))?;
-    update.admit(&app, &caller, from, &user).await?;
+    update.admit(&app, &caller, from, |db| users::by_uuid(db, path.uuid)).await?;
     let room = update.patch.room();
     let change = move |db: &WriteAs| users::update(db, &users::by_uuid(db, path.uuid)?, &update.patch);
     let user = app.auth.write_as(&app.db, caller, room, change).await?;

@@ -96,7 +96,7 @@ impl Input for EmailGiven {
 /// The token of a link.
 #[derive(Debug)]
 pub struct TokenPath {
-    pub token: String,
+    token: String,
 }
 
 impl Input for TokenPath {
@@ -108,7 +108,7 @@ impl Input for TokenPath {
 
 /// A password to be set.
 #[derive(Debug)]
-pub struct NewPasswordGiven(pub Password);
+pub struct NewPasswordGiven(Password);
 
 impl Input for NewPasswordGiven {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
@@ -204,10 +204,20 @@ async fn post(app: &App, purpose: Purpose, email: Email) -> Result<(), Failure> 
 /// The link of a letter. The page needs no JavaScript.
 #[endpoint(operation_id = "show_reset", tags(TAG_AUTH))]
 pub async fn show_reset(app: App, input: Valid<Path<TokenPath>>) -> Result<Shown, Failure> {
+    show_form(&app, Purpose::ResetPassword, input, pages::reset_form)
+}
+
+/// Shows the form of a link that is good for this purpose, and uses nothing up.
+pub fn show_form(
+    app: &App,
+    purpose: Purpose,
+    input: Valid<Path<TokenPath>>,
+    form: fn() -> String,
+) -> Result<Shown, Failure> {
     let Path(TokenPath { token }) = input.0;
     let now = app.clock.now();
-    app.db.read(|db| proofs::holder(db, Purpose::ResetPassword, &token, now))?;
-    Ok(Shown(pages::reset_form()))
+    app.db.read(|db| proofs::holder(db, purpose, &token, now))?;
+    Ok(Shown(form()))
 }
 
 /// Set a new password
@@ -218,11 +228,23 @@ pub async fn reset_password(
     app: App,
     reader: Reader,
     address: Address,
-    input: Valid<(Path<TokenPath>, JsonOrForm<NewPasswordGiven>)>,
+    input: PasswordByLink,
 ) -> Result<Told, Failure> {
+    set_password(&app, Purpose::ResetPassword, address, input).await?;
+    Ok(Told::to(reader, PASSWORD_UPDATED, pages::password_updated))
+}
+
+/// A link's token, and the password to be set by it.
+pub type PasswordByLink = Valid<(Path<TokenPath>, JsonOrForm<NewPasswordGiven>)>;
+
+/// Sets a password by the link of a letter for this purpose, with what else that does.
+pub async fn set_password(
+    app: &App,
+    purpose: Purpose,
+    address: Address,
+    input: PasswordByLink,
+) -> Result<(), Failure> {
     let (Path(TokenPath { token }), JsonOrForm(NewPasswordGiven(new))) = input.0;
     let unfit = |weakness: Weakness| Failure::at_field(pages::NEW_PASSWORD, Broken::password(weakness));
-    let purpose = Purpose::ResetPassword;
-    app.auth.set_password_by_proof(&app.db, purpose, token, new, address.0, unfit).await?;
-    Ok(Told::to(reader, PASSWORD_UPDATED, pages::password_updated))
+    app.auth.set_password_by_proof(&app.db, purpose, token, new, address.0, unfit).await
 }

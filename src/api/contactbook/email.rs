@@ -3,20 +3,17 @@
 use salvo::Writer;
 use salvo::oapi::endpoint;
 
-use super::auth::{NewPasswordGiven, TokenPath};
+use super::auth::{PasswordByLink, TokenPath, set_password, show_form};
 use super::{TAG_AUTH, pages};
 use crate::app::App;
 use crate::db::Room;
-use crate::domain::auth::passwords::Weakness;
 use crate::domain::auth::proofs::{self, Purpose};
 use crate::error::Refusal;
 use crate::http::answer::Failure;
 use crate::http::extract::Address;
-use crate::http::forms::JsonOrForm;
 use crate::http::input::{Fields, Input, Path, Valid};
 use crate::http::pages::{Reader, Shown, Told};
 use crate::http::rules::Token;
-use crate::http::validate::Broken;
 
 pub const CONFIRMED: &str = "Email confirmed";
 pub const RESTORED: &str = "Email restored";
@@ -88,10 +85,7 @@ fn told(reader: Reader, is_new: bool, page: fn() -> String) -> Told {
 /// The link of a letter that tells of a change of the e-mail address. It changes nothing; the page needs no JavaScript.
 #[endpoint(operation_id = "show_restore", tags(TAG_AUTH))]
 pub async fn show_restore(app: App, input: Valid<Path<TokenPath>>) -> Result<Shown, Failure> {
-    let Path(TokenPath { token }) = input.0;
-    let now = app.clock.now();
-    app.db.read(|db| proofs::holder(db, Purpose::RestoreEmail, &token, now))?;
-    Ok(Shown(pages::restore_form()))
+    show_form(&app, Purpose::RestoreEmail, input, pages::restore_form)
 }
 
 /// Put an address back and set a new password
@@ -103,11 +97,8 @@ pub async fn restore_email(
     app: App,
     reader: Reader,
     address: Address,
-    input: Valid<(Path<TokenPath>, JsonOrForm<NewPasswordGiven>)>,
+    input: PasswordByLink,
 ) -> Result<Told, Failure> {
-    let (Path(TokenPath { token }), JsonOrForm(NewPasswordGiven(new))) = input.0;
-    let unfit = |weakness: Weakness| Failure::at_field(pages::NEW_PASSWORD, Broken::password(weakness));
-    let purpose = Purpose::RestoreEmail;
-    app.auth.set_password_by_proof(&app.db, purpose, token, new, address.0, unfit).await?;
+    set_password(&app, Purpose::RestoreEmail, address, input).await?;
     Ok(Told::to(reader, RESTORED, pages::email_restored))
 }

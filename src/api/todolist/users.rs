@@ -244,8 +244,7 @@ pub async fn update_account(
     input: Valid<(Path<AccountPath>, Json<AccountUpdate>)>,
 ) -> Result<Done<Account>, Failure> {
     let (Path(path), Json(AccountUpdate(update))) = input.0;
-    let user = app.db.read(|db| users::by_id(db, path.id))?;
-    update.admit(&app, &caller, from, &user).await?;
+    update.admit(&app, &caller, from, |db| users::by_id(db, path.id)).await?;
     let room = update.patch.room();
     let change = move |db: &WriteAs| users::update(db, &users::by_id(db, path.id)?, &update.patch);
     let user = app.auth.write_as(&app.db, caller, room, change).await?;

@@ -1,7 +1,7 @@
 //! Authority: what a caller may do is judged in the transaction of the write, not only before it waits.
 
 use std::future::poll_fn;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use satchel::domain::{accounts, books, contacts, items, todos};
 use satchel::error::{Error, Refusal};
 use serde_json::{Value, json};
 
-use super::{look_up, me, set_blocked};
+use super::{look_up, me, new_book, set_blocked};
 use crate::house::{Answer, Guest, House, answer, book, contact, registration, send};
 
 /// How a caller loses authority.
@@ -34,6 +34,13 @@ fn take_away(db: &Write, user: &User, how: &str) -> satchel::error::Result<()> {
 
 /// Keeps the writer busy until the sender is dropped.
 pub async fn hold_writer(house: &House) -> Sender<()> {
+    let (release, has_begun) = queue_hold(house);
+    tokio::task::spawn_blocking(move || has_begun.recv().unwrap()).await.unwrap();
+    release
+}
+
+/// Queues what will keep the writer busy until the sender is dropped; the receiver hears when it does.
+pub fn queue_hold(house: &House) -> (Sender<()>, Receiver<()>) {
     let (release, released) = channel::<()>();
     let released = std::sync::Mutex::new(released);
     let (begun, has_begun) = channel();
@@ -46,8 +53,7 @@ pub async fn hold_writer(house: &House) -> Sender<()> {
         })
         .await
     });
-    tokio::task::spawn_blocking(move || has_begun.recv().unwrap()).await.unwrap();
-    release
+    (release, has_begun)
 }
 
 /// Polls once, so that a write is queued.
@@ -83,17 +89,7 @@ async fn refuses_all_writes_after(how: &'static str, group: usize) {
         };
     }
     let id = house.clock.new_id();
-    write!("a book", move |db| {
-        let new = books::NewBook {
-            title: "Dune".into(),
-            author: "Frank Herbert".into(),
-            publisher: "Chilton Books".into(),
-            publish_date: "1965-08-01".parse().unwrap(),
-            pages: 412,
-            language: "English".into(),
-        };
-        books::create(db, id, &new)
-    });
+    write!("a book", move |db| books::create(db, id, &new_book()));
     write!("an item", move |db| items::delete(db, id));
     write!("a todo", |db| todos::delete(db, 1));
     write!("a contact", |db| contacts::delete(db, contacts::ContactId(1)));

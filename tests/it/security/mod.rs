@@ -38,7 +38,7 @@ use ed25519_dalek::{Signer, SigningKey};
 use rusqlite::types::FromSql;
 use satchel::db::Write;
 use satchel::domain::auth::Admin;
-use satchel::domain::users;
+use satchel::domain::{books, users};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -145,6 +145,18 @@ async fn set_blocked(house: &House, guest: &Guest, blocked: bool) {
     let block =
         move |db: &Write| users::set_blocked(db, &Admin::operator(), &users::by_uuid(db, uuid)?, blocked);
     db.write(block).await.unwrap();
+}
+
+/// A book as the domain takes one.
+fn new_book() -> books::NewBook {
+    books::NewBook {
+        title: "Dune".into(),
+        author: "Frank Herbert".into(),
+        publisher: "Chilton Books".into(),
+        publish_date: "1965-08-01".parse().unwrap(),
+        pages: 412,
+        language: "English".into(),
+    }
 }
 
 /// One value out of the database.

@@ -13,7 +13,7 @@ use satchel::error::{Error, Refusal};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{again, connect, header_of, log_out, look_up, me, read_out, set_blocked, status_of};
+use super::{again, connect, header_of, log_out, look_up, me, new_book, read_out, set_blocked, status_of};
 use crate::house::{House, answer, book, contact, registration};
 
 /// How long a running server may take to notice what another process did.
@@ -234,16 +234,8 @@ async fn whoever_was_deleted_between_the_question_and_the_deed_is_refused_withou
     let app = &house.server.app;
     let caller = app.auth.authenticate(&app.db, &ada.access).unwrap();
     answer(house.by(&ada, "DELETE", &format!("/api/v1.0/users/{}", ada.uuid))).await;
-    let new = books::NewBook {
-        title: "Dune".into(),
-        author: "Frank Herbert".into(),
-        publisher: "Chilton Books".into(),
-        publish_date: "1965-08-01".parse().unwrap(),
-        pages: 412,
-        language: "English".into(),
-    };
     let uuid = house.clock.new_id();
-    let added = app.write_as(caller, move |db| books::create(db, uuid, &new).map(drop)).await;
+    let added = app.write_as(caller, move |db| books::create(db, uuid, &new_book()).map(drop)).await;
     let ended = app.write_as(caller, sessions::end_own).await;
     for refused in [added, ended, app.write_as(caller, sessions::end).await] {
         assert!(matches!(refused, Err(Error::Refusal(Refusal::TokenInvalid))), "{refused:?}");

@@ -1,13 +1,12 @@
 //! Removal: a user who was deleted is nowhere to be seen at once, however much there is, and leaves nothing behind.
 
-use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use satchel::domain::pictures::{MediaType, Picture};
 use satchel::domain::{avatars, contacts, removal};
 use serde_json::{Value, json};
 
-use super::authority::hold_writer;
+use super::authority::{hold_writer, queue_hold};
 use super::{bytes_of_the_database, look_up};
 use crate::house::{Guest, House, answer, book, contact, document, send};
 
@@ -70,18 +69,7 @@ async fn a_deleted_user_is_nowhere_to_be_seen_while_the_purge_has_not_begun() {
         let hold_again = async {
             // The deletion is in the queue by now, or comes behind this hold and in front of the purge all the same.
             tokio::time::sleep(Duration::from_millis(100)).await;
-            let (begun, has_begun) = channel();
-            let (again, released) = channel::<()>();
-            let released = std::sync::Mutex::new(released);
-            let db = house.server.app.db.clone();
-            tokio::spawn(async move {
-                db.write(move |_| {
-                    begun.send(()).unwrap();
-                    let _ = released.lock().unwrap().recv();
-                    Ok(())
-                })
-                .await
-            });
+            let (again, has_begun) = queue_hold(&house);
             tokio::time::sleep(Duration::from_millis(50)).await;
             drop(release);
             tokio::task::spawn_blocking(move || has_begun.recv().unwrap()).await.unwrap();
