@@ -5,10 +5,11 @@
 //! there are, then, where that is not enough, how large they are. What is deleted is seen then as well.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::named_params;
+use tokio::sync;
 
 use super::users::UserId;
 use crate::clock::{Clock, Timestamp};
@@ -78,7 +79,7 @@ pub struct Quotas {
     clock: Clock,
     /// In bytes; `None` is no limit.
     limit: Option<u64>,
-    users: Mutex<HashMap<UserId, Kept>>,
+    users: Mutex<HashMap<UserId, Arc<sync::Mutex<Option<Kept>>>>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -103,8 +104,11 @@ impl Quotas {
     /// `QuotaExceeded`; those of [`Db::scan`].
     pub async fn admit(&self, db: &Db, user: UserId, bytes: u64) -> Result<()> {
         let Some(limit) = self.limit else { return Ok(()) };
+        // Held while the rows are looked at: the user's other writes wait for what is found.
+        let kept = self.of(user);
+        let mut kept = kept.lock().await;
         let now = self.clock.now();
-        if let Some(kept) = self.lock().get_mut(&user) {
+        if let Some(kept) = kept.as_mut() {
             if kept.at_most + bytes <= limit {
                 kept.at_most += bytes;
                 return Ok(());
@@ -116,17 +120,17 @@ impl Quotas {
         }
         let found = db.scan(move |db| kept_at_most(db, user, limit.saturating_sub(bytes))).await?;
         let fits = found + bytes <= limit;
-        let mut users = self.lock();
-        if users.len() >= USERS_MAX {
-            users.clear();
-        }
         let at_most = if fits { found + bytes } else { found };
-        users.insert(user, Kept { at_most, looked_at: now, found });
+        *kept = Some(Kept { at_most, looked_at: now, found });
         if fits { Ok(()) } else { Err(Refusal::QuotaExceeded.into()) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<UserId, Kept>> {
-        self.users.lock().unwrap_or_else(PoisonError::into_inner)
+    fn of(&self, user: UserId) -> Arc<sync::Mutex<Option<Kept>>> {
+        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        if users.len() >= USERS_MAX && !users.contains_key(&user) {
+            users.clear();
+        }
+        Arc::clone(users.entry(user).or_default())
     }
 }
 
@@ -148,8 +152,46 @@ fn kept_at_most(db: &Read, user: UserId, enough: u64) -> Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
+    use tempfile::TempDir;
+
     use super::*;
+    use crate::db::{Options, migrate};
     use crate::domain::tests::refuse_scan;
+
+    #[tokio::test]
+    async fn of_many_writes_at_the_bound_one_looks_at_the_rows() {
+        let dir = TempDir::new().unwrap();
+        let mut options = Options::new(dir.path().join("satchel.db"));
+        migrate::up(&options.path, &Clock::system(), None).unwrap();
+        // One read runs, one has room to wait, and a second that waits would be refused.
+        (options.scan_threads, options.queue) = (1, 1);
+        let db = Db::open(&options, Clock::system()).unwrap();
+        let (started, has_started) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let running = tokio::spawn({
+            let db = db.clone();
+            async move {
+                db.scan(move |_| {
+                    started.send(()).unwrap();
+                    released.recv().ok();
+                    Ok(())
+                })
+                .await
+            }
+        });
+        tokio::task::yield_now().await;
+        has_started.recv().unwrap();
+        let quotas = Quotas::new(Clock::system(), 1);
+        let admitted =
+            (0..20).map(|_| async { quotas.admit(&db, UserId(1), ITEM).await.map_err(|_| "refused") });
+        let admitted = futures_util::future::join_all(admitted);
+        let release = async { release.send(()).unwrap() };
+        let (admitted, ()) = tokio::join!(admitted, release);
+        assert_eq!(admitted, vec![Ok(()); 20]);
+        running.await.unwrap().unwrap();
+    }
 
     #[test]
     fn what_a_user_keeps_is_found_by_an_index() {
