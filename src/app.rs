@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::config::{Config, Environment};
 use crate::db::{self, Db, DirLock, Room, migrate};
@@ -12,7 +13,6 @@ use crate::domain::pictures::Studio;
 use crate::domain::quota::Quotas;
 use crate::error::Result;
 use crate::http::body;
-use crate::http::budget::ByteBudget;
 use crate::http::large::Answers;
 use crate::mail::Mail;
 use crate::watch::Watch;
@@ -41,7 +41,7 @@ pub struct State {
     /// The thread that draws pictures.
     pub studio: Studio,
     /// Room for the bodies of requests that are not answered yet.
-    pub body_room: ByteBudget,
+    pub body_room: Budget,
     /// Room for large answers that are being sent.
     pub answers: Answers,
     /// Word of what has ended that the server cannot do without.
@@ -84,7 +84,7 @@ impl App {
             limiter,
             quotas,
             studio,
-            body_room: ByteBudget::new(body::ROOM_BYTES),
+            body_room: Budget::new(body::ROOM_BYTES),
             answers,
             watch,
             lock,

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use crate::network::ClientNetwork;
+
 tokio::task_local! {
     static CURRENT: Scope;
 }
@@ -16,20 +18,26 @@ pub struct Scope(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     request_id: String,
+    network: ClientNetwork,
     address: Option<IpAddr>,
     /// 0 before somebody is known to ask.
     actor: AtomicI64,
 }
 
 impl Scope {
-    /// A request with this id; the client's address as far as the log may have it.
-    pub fn new(request_id: String, address: Option<IpAddr>) -> Self {
-        Self(Arc::new(Inner { request_id, address, actor: AtomicI64::new(0) }))
+    /// A request with this id, from a client of this network; its address as far as the log may have it.
+    pub fn new(request_id: String, network: ClientNetwork, address: Option<IpAddr>) -> Self {
+        Self(Arc::new(Inner { request_id, network, address, actor: AtomicI64::new(0) }))
     }
 
     /// The request's id.
     pub fn request_id(&self) -> &str {
         &self.0.request_id
+    }
+
+    /// What the client is counted by.
+    pub fn network(&self) -> ClientNetwork {
+        self.0.network
     }
 
     /// The client's address as far as the log may have it.

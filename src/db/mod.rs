@@ -25,9 +25,10 @@ pub use constraint::{Broken, broken};
 pub use lock::DirLock;
 pub use rights::{Read, Write};
 
+use crate::budget::{Allotment, Budget};
 use crate::clock::Clock;
-use crate::error::{Error, Result};
-use crate::scope;
+use crate::error::{Error, Refusal, Result};
+use crate::scope::{self, Scope};
 use crate::watch::Watch;
 use readers::Readers;
 use writer::Writer;
@@ -41,7 +42,8 @@ pub struct Options {
     pub readers: usize,
     /// Threads that run [`Db::scan`]; at least 1.
     pub scan_threads: usize,
-    /// How many writes may wait, and as many scans; over it they are refused. At least 1.
+    /// How many writes may wait, and as many scans; over it they are refused, and of one client network already over half of
+    /// it. At least 1.
     pub queue: usize,
     /// How many writes one commit may hold; at least 1.
     pub group: usize,
@@ -59,7 +61,7 @@ impl Options {
             path: path.into(),
             readers,
             scan_threads: 2,
-            queue: 512,
+            queue: 1024,
             group: 256,
             max_pages: None,
             watch: Watch::default(),
@@ -96,6 +98,8 @@ pub struct Db(Arc<Inner>);
 struct Inner {
     readers: Readers,
     writer: Writer,
+    scans_waiting: Budget,
+    writes_waiting: Budget,
 }
 
 impl fmt::Debug for Db {
@@ -116,7 +120,9 @@ impl Db {
         open::check_small(&options.path, &conn)?;
         let readers = Readers::open(options)?;
         let writer = Writer::start(conn, clock, options)?;
-        Ok(Self(Arc::new(Inner { readers, writer })))
+        let (scans_waiting, writes_waiting) =
+            (Budget::new(options.queue.max(1)), Budget::new(options.queue.max(1)));
+        Ok(Self(Arc::new(Inner { readers, writer, scans_waiting, writes_waiting })))
     }
 
     /// Reads inline, on the calling thread: for point reads and short pages. One closure is one snapshot.
@@ -136,7 +142,14 @@ impl Db {
         &self,
         f: impl FnOnce(&Read<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.0.readers.scan(f).await
+        let place = place(&self.0.scans_waiting, scope::current().as_ref())?;
+        self.0
+            .readers
+            .scan(move |db| {
+                let _held = place;
+                f(db)
+            })
+            .await
     }
 
     /// Reads a page of at most `rows` rows: a short one inline, which is quicker than the hand-over to a reader
@@ -178,7 +191,11 @@ impl Db {
     ) -> Result<T> {
         let (sender, answer) = oneshot::channel();
         let scope = scope::current();
-        let f = move |db: &Write<'_>| scope::within(scope.as_ref(), || f(db));
+        let place = place(&self.0.writes_waiting, scope.as_ref())?;
+        let f = move |db: &Write<'_>| {
+            let _held = &place;
+            scope::within(scope.as_ref(), || f(db))
+        };
         self.0.writer.offer(room, f, move |outcome| sender.send(outcome).err())?;
         answer.await.unwrap_or_else(|_| Err(writer::ended()))
     }
@@ -260,6 +277,12 @@ pub fn look<T>(path: &Path, f: impl FnOnce(&Read<'_>) -> Result<T>) -> Result<T>
     let conn = open::look(path)?;
     migrate::require_current(path, &conn)?;
     readers::snapshot(&conn, f)
+}
+
+/// A place in a queue for a client's request. What is done for no client, such as the operator's writes, needs none.
+fn place(queue: &Budget, scope: Option<&Scope>) -> Result<Option<Allotment>> {
+    let place = scope.map(|scope| queue.take(scope.network(), 1).ok_or(Refusal::BUSY));
+    Ok(place.transpose()?)
 }
 
 /// Runs a closure of the domain; its panic becomes a fault.

@@ -8,9 +8,9 @@ use salvo::Request;
 use salvo::http::ReqBody;
 use salvo::http::header::CONTENT_LENGTH;
 
-use super::budget::Allotment;
 use super::extract::client_address;
 use crate::app::App;
+use crate::budget::Allotment;
 use crate::error::{Error, Refusal, Result};
 
 /// All bodies that are there at one time take at most so many bytes, but for small ones.

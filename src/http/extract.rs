@@ -9,8 +9,8 @@ use salvo::oapi::{Components, EndpointArgRegister, Operation, SecurityRequiremen
 use salvo::{Depot, Extractible, Request};
 
 use super::answer::{Failure, HOUSE, Voice};
-use super::budget::Allotment;
 use crate::app::App;
+use crate::budget::Allotment;
 use crate::config::Directory;
 use crate::domain::auth::Caller;
 use crate::error::{Error, Refusal, Result};

@@ -89,7 +89,7 @@ impl Handler for Edge {
         let request_id = request_id(request.headers(), &self.app);
         let client = client_address(request, &self.app);
         let address = self.log_addresses.shown(client);
-        let scope = Scope::new(request_id.to_str().unwrap_or_default().to_owned(), address);
+        let scope = Scope::new(request_id.to_str().unwrap_or_default().to_owned(), client.into(), address);
         depot.insert_typed(Seen::new(self.app.clone(), self.voices, scope.clone(), client));
         let answer = async {
             if let Err(failure) = self.run(request, depot, response, ctrl).await {

@@ -18,9 +18,9 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 use super::answer::{Failure, describe, json_bytes, next_link, put_bytes};
-use super::budget::{Allotment, ByteBudget};
 use super::extract::{NOTHING, Seen, address_of, app_of};
 use super::input::schema;
+use crate::budget::{Allotment, Budget};
 use crate::error::{Error, Refusal, Result};
 use crate::network::ClientNetwork;
 
@@ -36,7 +36,7 @@ const FEW_ROWS: i64 = 20;
 /// What large answers may take, all told. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Answers {
-    budget: ByteBudget,
+    budget: Budget,
     /// Those that are compressed at one time: what a compressor needs besides is not counted.
     compressing: Arc<Semaphore>,
 }
@@ -44,17 +44,14 @@ pub struct Answers {
 impl Answers {
     /// Nothing is taken yet; so many are compressed at one time.
     pub fn new(compressors: usize) -> Self {
-        Self {
-            budget: ByteBudget::new(ANSWERS_BYTES_MAX),
-            compressing: Arc::new(Semaphore::new(compressors)),
-        }
+        Self { budget: Budget::new(ANSWERS_BYTES_MAX), compressing: Arc::new(Semaphore::new(compressors)) }
     }
 }
 
 /// Leave to make an answer that may be large, for the client at hand.
 #[derive(Debug)]
 pub struct Room {
-    budget: ByteBudget,
+    budget: Budget,
     network: ClientNetwork,
 }
 

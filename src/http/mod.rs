@@ -2,7 +2,6 @@
 
 pub mod answer;
 pub mod body;
-pub mod budget;
 pub mod connections;
 pub mod docs;
 pub mod extract;

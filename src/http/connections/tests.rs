@@ -7,7 +7,7 @@ use tokio::net::TcpSocket;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::http::budget::{Allotment, ByteBudget};
+use crate::budget::{Allotment, Budget};
 
 /// Nothing here takes longer on a machine that is busy with something else.
 const LONG: Duration = Duration::from_secs(20);
@@ -77,7 +77,7 @@ impl AsRef<[u8]> for Held {
 }
 
 /// Answers 4 MiB that hold room for as long as they are there.
-struct Large(ByteBudget);
+struct Large(Budget);
 
 #[async_trait]
 impl Handler for Large {
@@ -102,7 +102,7 @@ impl Handler for Slow {
 
 struct House {
     address: SocketAddr,
-    budget: ByteBudget,
+    budget: Budget,
     connections: Connections,
     serving: JoinHandle<()>,
 }
@@ -112,7 +112,7 @@ impl House {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         prepare(&listener).unwrap();
         let address = listener.local_addr().unwrap();
-        let budget = ByteBudget::new(64 << 20);
+        let budget = Budget::new(64 << 20);
         let router = Router::new()
             .push(Router::with_path("large").get(Large(budget.clone())))
             .push(Router::with_path("slow").get(Slow));

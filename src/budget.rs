@@ -1,14 +1,15 @@
-//! Budget: a bound on bytes that many requests hold at one time, shared fairly between client networks.
+//! Budget: a bound on what many requests hold at one time, such as bytes or places in a queue, shared fairly between client
+//! networks.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::network::ClientNetwork;
 
-/// Bytes that may be held at one time. While more than half of them is free, one network may hold as much as there is;
+/// Units of something that may be held at one time. While more than half of them is free, one network may hold as much as there is;
 /// after that no more than a quarter of the whole, so that others always find room. Clones share it.
 #[derive(Clone, Debug)]
-pub struct ByteBudget(Arc<Shared>);
+pub struct Budget(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -22,27 +23,27 @@ struct Held {
     by_network: HashMap<ClientNetwork, usize>,
 }
 
-/// Bytes of a budget that are held until this is dropped.
+/// Units of a budget that are held until this is dropped.
 #[derive(Debug)]
 pub struct Allotment {
-    budget: ByteBudget,
+    budget: Budget,
     network: ClientNetwork,
-    bytes: usize,
+    units: usize,
 }
 
-impl ByteBudget {
-    /// A budget of `total` bytes.
+impl Budget {
+    /// A budget of `total` units.
     pub fn new(total: usize) -> Self {
         Self(Arc::new(Shared { total, held: Mutex::default() }))
     }
 
-    /// Holds `bytes` for a client of this network; `None` when there is no room for them.
-    pub fn take(&self, network: ClientNetwork, bytes: usize) -> Option<Allotment> {
-        let mut allotment = Allotment { budget: self.clone(), network, bytes: 0 };
-        allotment.grow(bytes).then_some(allotment)
+    /// Holds `units` for a client of this network; `None` when there is no room for them.
+    pub fn take(&self, network: ClientNetwork, units: usize) -> Option<Allotment> {
+        let mut allotment = Allotment { budget: self.clone(), network, units: 0 };
+        allotment.grow(units).then_some(allotment)
     }
 
-    /// The bytes that are held now.
+    /// The units that are held now.
     pub fn held(&self) -> usize {
         self.lock().all
     }
@@ -53,7 +54,7 @@ impl ByteBudget {
 }
 
 impl Allotment {
-    /// Holds `more` bytes besides; whether there was room. Without it nothing changes.
+    /// Holds `more` units besides; whether there was room. Without it nothing changes.
     #[must_use]
     pub fn grow(&mut self, more: usize) -> bool {
         let total = self.budget.0.total;
@@ -67,13 +68,13 @@ impl Allotment {
         if own > 0 {
             held.by_network.insert(self.network, own);
         }
-        self.bytes += more;
+        self.units += more;
         true
     }
 
-    /// Gives back all but `bytes`.
-    pub fn shrink_to(&mut self, bytes: usize) {
-        let back = self.bytes.saturating_sub(bytes);
+    /// Gives back all but `units`.
+    pub fn shrink_to(&mut self, units: usize) {
+        let back = self.units.saturating_sub(units);
         let mut held = self.budget.lock();
         held.all -= back;
         if let Some(own) = held.by_network.get_mut(&self.network) {
@@ -82,7 +83,7 @@ impl Allotment {
                 held.by_network.remove(&self.network);
             }
         }
-        self.bytes -= back;
+        self.units -= back;
     }
 }
 
@@ -104,7 +105,7 @@ mod tests {
 
     #[test]
     fn one_network_may_have_half_and_then_leaves_room_for_others() {
-        let budget = ByteBudget::new(1000);
+        let budget = Budget::new(1000);
         let greedy = budget.take(network(1), 500).unwrap();
         assert!(budget.take(network(1), 1).is_none());
         let mut other = budget.take(network(2), 200).unwrap();
@@ -121,7 +122,7 @@ mod tests {
 
     #[test]
     fn what_was_held_comes_back_whole() {
-        let budget = ByteBudget::new(1000);
+        let budget = Budget::new(1000);
         let mut taken = budget.take(network(1), 400).unwrap();
         taken.shrink_to(100);
         assert_eq!(budget.held(), 100);
