@@ -119,6 +119,7 @@ impl Admin {
 pub struct Auth {
     clock: Clock,
     settings: config::Auth,
+    common_passwords: config::CommonPasswords,
     names: Names,
     keys: Keys,
     hasher: Hasher,
@@ -165,6 +166,7 @@ impl Auth {
                 ring: RwLock::new((Arc::new(ring), stamp)),
             },
             settings: settings.clone(),
+            common_passwords: config.common_passwords(),
             clock,
             hasher,
             rate_limits: RateLimits::new(config, limiter),
