@@ -3,6 +3,7 @@
 mod answers;
 mod bodies;
 mod common_passwords;
+mod escapes;
 mod lax;
 mod long_pages;
 mod words;
