@@ -204,6 +204,28 @@ impl Rule for GivenPassword {
     }
 }
 
+/// The `grant_type` of a form that somebody signs in with: `password` (RFC 6749 §4.3.2).
+pub struct PasswordGrant;
+
+impl Rule for PasswordGrant {
+    type Out = ();
+
+    fn check(&self, value: &Value) -> Result<(), Broken> {
+        match string(value)? {
+            "password" => Ok(()),
+            _ => Err(Broken::with(
+                "string_pattern_mismatch",
+                "String should match pattern '^password$'",
+                json!({ "pattern": "^password$" }),
+            )),
+        }
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "string", "pattern": "^password$", "examples": ["password"] })
+    }
+}
+
 /// A token in a body: any text; whether it is good is not a matter of its shape.
 pub struct Token;
 

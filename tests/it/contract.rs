@@ -5,6 +5,7 @@ mod bodies;
 mod common_passwords;
 mod escapes;
 mod lax;
+mod log_in_form;
 mod long_pages;
 mod words;
 
