@@ -149,7 +149,7 @@ fn routes() -> Vec<Router> {
         // Before a contact of that name.
         .push(at("bd").get(contacts::list_birthdays).limited_by_user(limit("list_birthdays")).into())
         .push(
-            at("{id}")
+            at("{contact_id}")
                 .get(contacts::find_contact)
                 .limited_by_user(limit("find_contact"))
                 .put(contacts::update_contact)
@@ -159,7 +159,10 @@ fn routes() -> Vec<Router> {
                 .into(),
         )
         .push(
-            at("{id}/avatar").patch(contacts::update_avatar).limited_by_user(limit("update_avatar")).into(),
+            at("{contact_id}/avatar")
+                .patch(contacts::update_avatar)
+                .limited_by_user(limit("update_avatar"))
+                .into(),
         );
     let email = at("email/confirm/{email_token}")
         .get(email::confirm_email)

@@ -220,7 +220,7 @@ struct NumberPath {
 
 impl Input for NumberPath {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let id = fields.required("id", integer(i64::MIN, i64::MAX, 1));
+        let id = fields.required("user_id", integer(i64::MIN, i64::MAX, 1));
         Some(Self { id: id? })
     }
 }

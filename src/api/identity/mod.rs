@@ -82,8 +82,8 @@ fn routes() -> Vec<Router> {
         .push(at("deleted").get(admin::list_deleted_users).into());
     let admin = Router::with_path("admin")
         .push(at("check").get(admin::check_admin).into())
-        .push(at("block/{id}").post(admin::block_user).into())
-        .push(at("unblock/{id}").post(admin::unblock_user).into());
+        .push(at("block/{user_id}").post(admin::block_user).into())
+        .push(at("unblock/{user_id}").post(admin::unblock_user).into());
     vec![users, auth, admin]
 }
 

@@ -379,7 +379,7 @@ async fn an_upload_without_its_file_is_refused_by_its_field() {
     let both = send_form(&house, &ada, "/api/contacts/x/avatar", Form::new().text("avatar", "x")).await;
     let unreadable = "Input should be a valid integer, unable to parse string as an integer";
     both.invalid(&[
-        ("int_parsing", json!(["path", "id"]), unreadable),
+        ("int_parsing", json!(["path", "contact_id"]), unreadable),
         ("missing", json!(["body", "file"]), "Field required"),
     ]);
     assert_eq!((kept(&house), all(&house, &ada).await), (0, json!([grace])));

@@ -129,7 +129,7 @@ async fn every_fault_of_a_contact_is_told_at_once_in_the_order_of_its_fields() {
     let body = json!({ "additional": "x" });
     send(&house, &ada, "POST", "/api/contacts/", body.clone()).await.is(422, json!({ "detail": required }));
     let id = json!({
-        "type": "int_parsing", "loc": ["path", "id"], "input": "grace",
+        "type": "int_parsing", "loc": ["path", "contact_id"], "input": "grace",
         "msg": "Input should be a valid integer, unable to parse string as an integer",
     });
     let both: Vec<Value> = [id].into_iter().chain(required).collect();
