@@ -394,16 +394,24 @@ impl Rule for UuidText {
 
 /// One of a few words, to the letter.
 pub fn one_of<T: Copy + 'static>(words: &'static [(&'static str, T)]) -> OneOf<T> {
-    OneOf { words, any_case: false }
+    OneOf { words, any_case: false, kind: "enum" }
 }
 
 /// See [`one_of`].
 pub struct OneOf<T: 'static> {
     words: &'static [(&'static str, T)],
     any_case: bool,
+    kind: &'static str,
 }
 
 impl<T> OneOf<T> {
+    /// The same words, where the original has them as a `Literal` and not as an `Enum`: another word is a
+    /// `literal_error`.
+    #[must_use]
+    pub fn literally(self) -> Self {
+        Self { kind: "literal_error", ..self }
+    }
+
     /// The same words; upper case is taken for lower case.
     #[must_use]
     pub fn in_any_case(self) -> Self {
@@ -425,7 +433,7 @@ impl<T: Copy + 'static> Rule for OneOf<T> {
                 Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
                 _ => quoted.concat(),
             };
-            Broken::with("enum", format!("Input should be {expected}"), json!({ "expected": expected }))
+            Broken::with(self.kind, format!("Input should be {expected}"), json!({ "expected": expected }))
         })
     }
 

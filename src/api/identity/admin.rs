@@ -201,8 +201,8 @@ impl Input for UserQuery {
         let first_name = fields.optional("first_name", text(0, 100, "Ada").about(about));
         let last_name = fields.optional("last_name", text(0, 100, "Lovelace").about(about));
         let is_blocked = fields.optional("is_blocked", Flag);
-        let by = fields.optional("sort_by", one_of(&SORT_BY));
-        let descending = fields.optional("sort_order", one_of(&SORT_ORDER));
+        let by = fields.optional("sort_by", one_of(&SORT_BY).literally());
+        let descending = fields.optional("sort_order", one_of(&SORT_ORDER).literally());
         let limit = whole_limit(fields);
         let after = fields.optional("cursor", PlaceCursor);
         let filter =
