@@ -144,6 +144,16 @@ impl From<Role> for RoleOut {
     }
 }
 
+/// When something of a user was last changed, if anything was.
+fn changed_at(user: &User) -> Option<String> {
+    moment(Some(user.updated_at).filter(|at| *at != user.created_at))
+}
+
+/// When a user was last there: at the creation, unless later.
+fn active_at(user: &User) -> Option<String> {
+    moment(Some(user.last_activity_at.unwrap_or(user.created_at)))
+}
+
 /// A moment of a user's, if there was one.
 fn moment(at: Option<Timestamp>) -> Option<String> {
     at.map(Timestamp::utc)

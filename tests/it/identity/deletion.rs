@@ -46,9 +46,10 @@ impl Things {
     }
 }
 
-/// As `/users/deleted` shows somebody who was deleted so many seconds after the beginning.
+/// As `/users/deleted` shows somebody who registered at the beginning and was deleted so many seconds after it.
 fn gone(shown: Value, seconds: u64) -> Value {
-    with(shown, json!({ "deleted_at": after(seconds), "updated_at": after(seconds) }))
+    let updated_at = (seconds > 0).then(|| after(seconds));
+    with(shown, json!({ "deleted_at": after(seconds), "updated_at": updated_at }))
 }
 
 async fn deleted_users(house: &House, admin: &Account) -> Value {
