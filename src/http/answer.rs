@@ -121,8 +121,10 @@ fn default_words(refusal: &Refusal) -> Words {
         Refusal::NotAuthenticated => (StatusCode::UNAUTHORIZED, "Not authenticated"),
         Refusal::TokenInvalid
         | Refusal::TokenExpired
+        | Refusal::TokenRevoked
         | Refusal::TokenOfInactive
-        | Refusal::RefreshInvalid => (StatusCode::UNAUTHORIZED, "Could not validate credentials"),
+        | Refusal::RefreshInvalid
+        | Refusal::RefreshExpired => (StatusCode::UNAUTHORIZED, "Could not validate credentials"),
         Refusal::WrongCredentials => (StatusCode::UNAUTHORIZED, "Invalid credentials"),
         Refusal::UserInactive => (StatusCode::BAD_REQUEST, "User account is inactive"),
         Refusal::UserBlocked => (StatusCode::FORBIDDEN, "Your account is blocked."),
@@ -238,9 +240,11 @@ fn add_headers(refusal: &Refusal, status: StatusCode, headers: &mut HeaderMap) {
     match refusal {
         Refusal::TokenInvalid
         | Refusal::TokenExpired
+        | Refusal::TokenRevoked
         | Refusal::TokenOfInactive
         | Refusal::TokenOfUnconfirmed
         | Refusal::RefreshInvalid
+        | Refusal::RefreshExpired
         | Refusal::RefreshWrongKind
         | Refusal::RefreshRevoked => {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""));

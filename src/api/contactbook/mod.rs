@@ -47,14 +47,14 @@ const TAG_CONTACTS: &str = "contactbook: contacts";
 /// Where this API says it otherwise than the house.
 fn words(refusal: &Refusal) -> Option<Words> {
     let (status, sentence) = match refusal {
-        Refusal::TokenInvalid | Refusal::TokenExpired | Refusal::TokenOfInactive => {
+        Refusal::TokenInvalid | Refusal::TokenExpired | Refusal::TokenRevoked | Refusal::TokenOfInactive => {
             (StatusCode::UNAUTHORIZED, "Wrong credentials")
         }
         Refusal::WrongCredentials => (StatusCode::UNAUTHORIZED, "Wrong user or password"),
         Refusal::EmailUnconfirmed | Refusal::TokenOfUnconfirmed => {
             (StatusCode::UNAUTHORIZED, "Email not confirmed")
         }
-        Refusal::RefreshInvalid => (StatusCode::UNAUTHORIZED, "Cannot validate"),
+        Refusal::RefreshInvalid | Refusal::RefreshExpired => (StatusCode::UNAUTHORIZED, "Cannot validate"),
         Refusal::RefreshWrongKind => (StatusCode::UNAUTHORIZED, "Invalid Scope"),
         Refusal::RefreshRevoked => (StatusCode::UNAUTHORIZED, "Invalid refresh token"),
         Refusal::EmailTaken(..) => (StatusCode::CONFLICT, "Already exists"),

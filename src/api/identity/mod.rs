@@ -43,8 +43,8 @@ const TAG_ADMIN: &str = "identity: admin";
 fn words(refusal: &Refusal) -> Option<Words> {
     let (status, sentence) = match refusal {
         Refusal::EmailTaken(..) => (StatusCode::BAD_REQUEST, "A user with this email already exists"),
-        Refusal::RefreshWrongKind => (StatusCode::UNAUTHORIZED, "Invalid refresh token"),
-        Refusal::RefreshInvalid | Refusal::RefreshRevoked => {
+        Refusal::RefreshInvalid => (StatusCode::UNAUTHORIZED, "Invalid refresh token"),
+        Refusal::RefreshWrongKind | Refusal::RefreshExpired | Refusal::RefreshRevoked => {
             (StatusCode::UNAUTHORIZED, "Refresh token is invalid or expired")
         }
         Refusal::WrongPassword => (StatusCode::UNAUTHORIZED, "Old password is incorrect"),
@@ -59,7 +59,7 @@ fn words(refusal: &Refusal) -> Option<Words> {
 /// The same under `/auth`, where a token is spoken of in other words.
 fn auth_words(refusal: &Refusal) -> Option<Words> {
     match refusal {
-        Refusal::TokenInvalid | Refusal::TokenExpired | Refusal::TokenOfInactive => {
+        Refusal::TokenInvalid | Refusal::TokenExpired | Refusal::TokenRevoked | Refusal::TokenOfInactive => {
             Some((StatusCode::UNAUTHORIZED, "Token is invalid or expired".into()))
         }
         _ => words(refusal),

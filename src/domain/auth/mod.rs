@@ -36,7 +36,7 @@ use super::{accounts, letters};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::db::{Change, Db, Room};
-use crate::error::{Error, Refusal, Result};
+use crate::error::{Refusal, Result};
 
 /// A user who proved who he is with an access token. Only this room makes one.
 #[derive(Clone, Copy, Debug)]
@@ -301,11 +301,5 @@ fn claims(
         iat: from,
         nbf: from,
         exp: from.saturating_add(i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX)),
-    }
-}
-
-impl From<Bad> for Error {
-    fn from(_: Bad) -> Self {
-        Refusal::RefreshInvalid.into()
     }
 }

@@ -10,7 +10,7 @@ use super::passwords::{Password, Verdict, Weakness, weakness};
 use super::proofs::{self, Purpose};
 use super::sessions::{self, Rotation, Session};
 use super::throttle::{self, Attempt, Name};
-use super::tokens::{self, Claims, Kind};
+use super::tokens::{self, Bad, Claims, Kind};
 use super::{Auth, Caller, claims};
 use crate::audit;
 use crate::config::Lifetimes;
@@ -161,8 +161,11 @@ impl Auth {
     }
 
     fn verify_refresh(&self, token: &str) -> Result<Claims> {
-        let given = tokens::verify(&self.ring(), &self.names, token, self.clock.now())
-            .map_err(|_| Refusal::RefreshInvalid)?;
+        let given =
+            tokens::verify(&self.ring(), &self.names, token, self.clock.now()).map_err(|bad| match bad {
+                Bad::Expired => Refusal::RefreshExpired,
+                Bad::Undecodable => Refusal::RefreshInvalid,
+            })?;
         if given.typ == Kind::Refresh { Ok(given) } else { Err(Refusal::RefreshWrongKind.into()) }
     }
 

@@ -288,7 +288,7 @@ async fn a_picture_that_was_drawn_while_its_owner_was_deleted_is_kept_by_nobody(
     assert_eq!(send(&house, &ada, "DELETE", "/users/me", Value::Null).await.status, 200);
     let name = "a".repeat(24);
     let kept_by = app.write_as(caller, move |db| contacts::set_picture(db, id, &name, &picture)).await;
-    assert!(matches!(kept_by, Err(Error::Refusal(Refusal::TokenInvalid))), "{kept_by:?}");
+    assert!(matches!(kept_by, Err(Error::Refusal(Refusal::TokenRevoked))), "{kept_by:?}");
     assert_eq!(kept(&house), 0);
 }
 
