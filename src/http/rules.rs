@@ -294,11 +294,14 @@ impl Rule for Flag {
     fn check(&self, value: &Value) -> Result<bool, Broken> {
         let unreadable =
             || Broken::new("bool_parsing", "Input should be a valid boolean, unable to interpret input");
+        let no_flag = || Broken::new("bool_type", "Input should be a valid boolean");
         match value {
             Value::Bool(flag) => Ok(*flag),
             Value::Number(number) => match number.as_f64() {
                 Some(0.0) => Ok(false),
                 Some(1.0) => Ok(true),
+                // Only what could be a whole number is read at all.
+                Some(float) if float.fract() != 0.0 || float.abs() > i64::MAX as f64 => Err(no_flag()),
                 _ => Err(unreadable()),
             },
             Value::String(word) => match word.to_ascii_lowercase().as_str() {
@@ -306,7 +309,7 @@ impl Rule for Flag {
                 "false" | "no" | "off" | "f" | "n" | "0" => Ok(false),
                 _ => Err(unreadable()),
             },
-            _ => Err(Broken::new("bool_type", "Input should be a valid boolean")),
+            _ => Err(no_flag()),
         }
     }
 
