@@ -46,10 +46,12 @@ pub enum Act {
 pub enum Refusal {
     /// No token came with the request, or its scheme is not Bearer.
     NotAuthenticated,
-    /// An access token came, and it is not, or no longer, good.
+    /// An access token came, and it is none of ours, or of another kind.
     TokenInvalid,
     /// An access token came, and its time is over.
     TokenExpired,
+    /// An access token came, and its session was ended or its user is gone.
+    TokenRevoked,
     /// An access token came, and an administrator, or he himself, deactivated the user.
     TokenOfInactive,
     /// An access token came, and the user's e-mail address must be confirmed first.
@@ -82,8 +84,10 @@ pub enum Refusal {
         /// Until the next window begins.
         wait: Duration,
     },
-    /// The refresh token cannot be decoded, or its time is over.
+    /// The refresh token cannot be decoded.
     RefreshInvalid,
+    /// The refresh token's time is over.
+    RefreshExpired,
     /// A token of another kind was sent where a refresh token belongs.
     RefreshWrongKind,
     /// The refresh token was spent, or its session has ended.

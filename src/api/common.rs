@@ -15,7 +15,7 @@ use crate::http::answer::{Failure, write_json, written};
 use crate::http::extract::Address;
 use crate::http::input::{Fields, Input};
 use crate::http::large::{PAGE_BYTES_MAX, Page, Taken};
-use crate::http::rules::{Cursor, GivenPassword, Rule, Token, integer, text};
+use crate::http::rules::{Cursor, GivenPassword, PasswordGrant, Rule, Token, integer, text};
 use crate::http::validate::Broken;
 
 /// The form that somebody signs in with (RFC 6749 §4.3.2); `username` is the e-mail address.
@@ -34,9 +34,11 @@ impl LogIn {
 
 impl Input for LogIn {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let grant = fields.optional("grant_type", PasswordGrant);
         let username =
             fields.required("username", text(0, usize::MAX, "ada@example.com").about("The e-mail address."));
         let password = fields.required("password", GivenPassword);
+        grant?;
         Some(Self { username: username?, password: password? })
     }
 }

@@ -257,7 +257,7 @@ fn refusals(api: Option<&'static Api>, id: &str, method: &str, operation: &Value
     let Some(api) = api else { return Vec::new() };
     let mut refusals = (api.refusals)(id);
     if operation["security"] == json!([{ "bearer": [] }]) {
-        refusals.extend([Refusal::NotAuthenticated, Refusal::TokenInvalid]);
+        refusals.extend([Refusal::NotAuthenticated, Refusal::TokenInvalid, Refusal::TokenRevoked]);
     }
     if operation.get("requestBody").is_some() {
         refusals.extend([Refusal::BodyUnreadable, Refusal::BodyTooLarge]);

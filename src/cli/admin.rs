@@ -149,7 +149,7 @@ fn told(user: &User, done: &str) -> Result<()> {
 }
 
 fn hash(config: &Config, clock: &Clock, password: Password, own: &[&str]) -> Result<String> {
-    if let Some(weakness) = weakness(password.as_str(), own) {
+    if let Some(weakness) = weakness(password.as_str(), own, config.common_passwords()) {
         return Err(Error::fault(match weakness {
             Weakness::TooShort => "the password has fewer than 8 characters",
             Weakness::TooLong => "the password has more than 256 characters",

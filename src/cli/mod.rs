@@ -366,11 +366,13 @@ fn sentence(error: &Error) -> String {
         | Refusal::TokenOfInactive
         | Refusal::TokenOfUnconfirmed
         | Refusal::TokenExpired
+        | Refusal::TokenRevoked
         | Refusal::WrongCredentials
         | Refusal::EmailUnconfirmed
         | Refusal::TooManyAttempts(_)
         | Refusal::TooManyRequests { .. }
         | Refusal::RefreshInvalid
+        | Refusal::RefreshExpired
         | Refusal::RefreshWrongKind
         | Refusal::RefreshRevoked
         | Refusal::ProofInvalid

@@ -188,11 +188,11 @@ pub struct Limits {
     pub list_birthdays: Limit,
     /// `GET /api/contacts/{query}`.
     pub find_contact: Limit,
-    /// `PUT /api/contacts/{id}`.
+    /// `PUT /api/contacts/{contact_id}`.
     pub update_contact: Limit,
-    /// `DELETE /api/contacts/{id}`.
+    /// `DELETE /api/contacts/{contact_id}`.
     pub delete_contact: Limit,
-    /// `PATCH /api/contacts/{id}/avatar`.
+    /// `PATCH /api/contacts/{contact_id}/avatar`.
     pub update_avatar: Limit,
     /// Letters of a kind to one address, whoever asks; who asks for more is not told.
     pub letters: Limit,

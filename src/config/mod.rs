@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 pub use apis::{Bookshelf, Contactbook, Identity, Lifetimes, Limits, Store, Todolist};
 pub use load::{Overrides, environment};
 pub use sections::{
-    AddressReaders, Auth, Db, Directory, Environment, Log, LogAddresses, LogFormat, Mail, Server, SmtpTls,
-    Transport, Users,
+    AddressReaders, Auth, CommonPasswords, Db, Directory, Environment, Log, LogAddresses, LogFormat, Mail,
+    Server, SmtpTls, Transport, Users,
 };
 pub use values::{Limit, Network, Networks, Secret};
 
@@ -87,6 +87,12 @@ impl Config {
     /// Whether real users are served.
     pub fn is_production(&self) -> bool {
         self.environment == Environment::Production
+    }
+
+    /// What becomes of common passwords: refused in production and taken in development, unless it is said.
+    pub fn common_passwords(&self) -> CommonPasswords {
+        let usual = if self.is_production() { CommonPasswords::Refuse } else { CommonPasswords::Allow };
+        self.auth.common_passwords.unwrap_or(usual)
     }
 
     /// What links begin with, without a slash at the end. When `server.port` is 0, whoever binds the port must

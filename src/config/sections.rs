@@ -148,6 +148,16 @@ impl Default for Db {
     }
 }
 
+/// What becomes of a new password that is among the most common ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CommonPasswords {
+    /// It is refused.
+    Refuse,
+    /// It is taken, with one warning in the log.
+    Allow,
+}
+
 /// Sign-in: passwords, tokens, and what failures cost.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -168,6 +178,9 @@ pub struct Auth {
     pub hash_threads: usize,
     /// Hashes that may wait, 1–10,000; over it a request is answered 503.
     pub hash_queue: usize,
+    /// Absent: refused in production and taken in development. Read it through `Config::common_passwords`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub common_passwords: Option<CommonPasswords>,
     /// How long a spent refresh token still gets an answer, in seconds, 0–300.
     pub refresh_reuse_seconds: u64,
     /// Whether everybody must confirm the e-mail address before signing in; contactbook's users must in any case.
@@ -207,6 +220,7 @@ impl Default for Auth {
             hash_parallelism: 1,
             hash_threads: 0,
             hash_queue: 32,
+            common_passwords: None,
             refresh_reuse_seconds: 10,
             require_confirmed_email: false,
             confirm_token_hours: 168,

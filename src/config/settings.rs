@@ -88,6 +88,7 @@ pub(super) const SETTINGS: &[(&str, Allowed)] = &[
     ("auth.hash_parallelism", Whole(1, 8)),
     ("auth.hash_threads", Whole(0, 64)),
     ("auth.hash_queue", Whole(1, 10_000)),
+    ("auth.common_passwords", Choice(&["refuse", "allow"])),
     ("auth.refresh_reuse_seconds", Whole(0, 300)),
     ("auth.require_confirmed_email", Switch),
     ("auth.confirm_token_hours", Whole(1, 8_760)),

@@ -88,7 +88,7 @@ pub enum SortBy {
     Id,
     /// The balance.
     Balance,
-    /// The last activity; those who never were active count as the longest away.
+    /// The last activity; the creation of those who never were active.
     LastActivity,
 }
 
@@ -98,7 +98,7 @@ impl SortBy {
         match self {
             Self::Id => "id",
             Self::Balance => "balance",
-            Self::LastActivity => "coalesce(last_activity_at, 0)",
+            Self::LastActivity => "coalesce(last_activity_at, created_at)",
         }
     }
 }
@@ -118,7 +118,7 @@ impl Order {
         let value = match self.by {
             SortBy::Id => user.id.0,
             SortBy::Balance => user.balance,
-            SortBy::LastActivity => user.last_activity_at.map_or(0, Timestamp::micros),
+            SortBy::LastActivity => user.last_activity_at.unwrap_or(user.created_at).micros(),
         };
         Place { value, id: user.id.0 }
     }

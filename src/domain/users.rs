@@ -320,10 +320,10 @@ pub fn by_uuid(db: &Read, uuid: Uuid) -> Result<User> {
 /// The caller himself.
 ///
 /// # Errors
-/// `TokenInvalid` when he was deleted since he was asked who he is.
+/// `TokenRevoked` when the user was deleted since the token was looked at.
 pub fn own(db: &Read, caller: &Caller) -> Result<User> {
     by_uuid(db, caller.uuid()).map_err(|error| match error {
-        Error::Refusal(Refusal::UserNotFound(_)) => Refusal::TokenInvalid.into(),
+        Error::Refusal(Refusal::UserNotFound(_)) => Refusal::TokenRevoked.into(),
         other => other,
     })
 }

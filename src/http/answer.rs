@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt::{Debug, Display};
 
+use percent_encoding::percent_decode_str;
 use salvo::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use salvo::http::{HeaderMap, StatusCode};
 use salvo::oapi::{Components, Content, EndpointOutRegister, Operation, Response as Described, ToSchema};
@@ -89,11 +90,11 @@ struct Detail<T> {
 }
 
 impl Voice {
-    /// Whether it speaks for this path. A slash may be doubled, as the routes take it.
+    /// Whether it speaks for this path. A slash may be doubled and a letter escaped, as the routes take it.
     pub fn speaks_for(&self, path: &str) -> bool {
         let mut prefixes = self.prefixes.iter();
         prefixes.any(|prefix| {
-            let mut given = segments(path);
+            let mut given = segments(path).map(|segment| percent_decode_str(segment).decode_utf8_lossy());
             segments(prefix).all(|wanted| given.next().is_some_and(|given| wanted == "*" || wanted == given))
         })
     }
@@ -120,8 +121,10 @@ fn default_words(refusal: &Refusal) -> Words {
         Refusal::NotAuthenticated => (StatusCode::UNAUTHORIZED, "Not authenticated"),
         Refusal::TokenInvalid
         | Refusal::TokenExpired
+        | Refusal::TokenRevoked
         | Refusal::TokenOfInactive
-        | Refusal::RefreshInvalid => (StatusCode::UNAUTHORIZED, "Could not validate credentials"),
+        | Refusal::RefreshInvalid
+        | Refusal::RefreshExpired => (StatusCode::UNAUTHORIZED, "Could not validate credentials"),
         Refusal::WrongCredentials => (StatusCode::UNAUTHORIZED, "Invalid credentials"),
         Refusal::UserInactive => (StatusCode::BAD_REQUEST, "User account is inactive"),
         Refusal::UserBlocked => (StatusCode::FORBIDDEN, "Your account is blocked."),
@@ -237,9 +240,11 @@ fn add_headers(refusal: &Refusal, status: StatusCode, headers: &mut HeaderMap) {
     match refusal {
         Refusal::TokenInvalid
         | Refusal::TokenExpired
+        | Refusal::TokenRevoked
         | Refusal::TokenOfInactive
         | Refusal::TokenOfUnconfirmed
         | Refusal::RefreshInvalid
+        | Refusal::RefreshExpired
         | Refusal::RefreshWrongKind
         | Refusal::RefreshRevoked => {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""));
@@ -450,6 +455,10 @@ mod tests {
             "//v1//x",
             "/of/any/x",
             "/of/any/x/more",
+            "/%761",
+            "//%76%31/x",
+            "/api/a%75th",
+            "/%6ff/%2F/x",
         ] {
             assert!(voice.speaks_for(path), "{path}");
         }
@@ -465,6 +474,9 @@ mod tests {
             "/of/x",
             "/of//x",
             "/of/any",
+            "/%2576%31",
+            "/v1%2Fx",
+            "/%FF1",
         ] {
             assert!(!voice.speaks_for(path), "{path}");
             assert!(HOUSE.speaks_for(path), "{path}");

@@ -34,7 +34,7 @@ impl<T: Input + Send> Parts for Form<T> {
             Some(URL_ENCODED) => values.read_pairs(&body),
             // One that is no UTF-8 becomes null, which no rule takes.
             Some(MULTIPART) => {
-                multipart(request.headers(), body, |name, bytes| {
+                multipart(request.headers(), body, |name, _, bytes| {
                     if let Some(number) = values.number(name) {
                         let text = String::from_utf8(bytes.into());
                         values.set(number, text.map_or(Value::Null, Value::from));
@@ -98,8 +98,10 @@ impl<const BYTES_MAX: usize> Parts for Upload<BYTES_MAX> {
         let body = receive(request, app, BYTES_MAX + AROUND_FILE_BYTES_MAX).await?;
         let mut file = None;
         if media_type(request.headers()).as_deref() == Some(MULTIPART) {
-            let mut take = |name: &str, bytes| {
-                if name == "file" && file.is_none() {
+            let mut take = |name: &str, file_name: Option<&str>, bytes: Bytes| {
+                // What a page sends where no file was chosen.
+                let is_none = bytes.is_empty() && file_name == Some("");
+                if name == "file" && !is_none && file.is_none() {
                     file = Some(bytes);
                 }
             };
@@ -122,15 +124,21 @@ impl<const BYTES_MAX: usize> Parts for Upload<BYTES_MAX> {
     }
 }
 
-/// Gives the fields of a multipart form (RFC 7578) in their order; a file counts as its content.
-async fn multipart(headers: &HeaderMap, body: Bytes, mut take: impl FnMut(&str, Bytes)) -> Result<()> {
+/// Gives the fields of a multipart form (RFC 7578) in their order, each with the name of its file, if it has one.
+async fn multipart(
+    headers: &HeaderMap,
+    body: Bytes,
+    mut take: impl FnMut(&str, Option<&str>, Bytes),
+) -> Result<()> {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let boundary = multer::parse_boundary(content_type).map_err(|_| Refusal::BodyUnreadable)?;
     let whole = futures_util::stream::iter([Ok::<_, Infallible>(body)]);
     let mut parts = multer::Multipart::new(whole, boundary);
     while let Some(field) = parts.next_field().await.map_err(|_| Refusal::BodyUnreadable)? {
         let name = field.name().unwrap_or_default().to_owned();
-        take(&name, field.bytes().await.map_err(|_| Refusal::BodyUnreadable)?);
+        let file_name = field.file_name().map(str::to_owned);
+        let bytes = field.bytes().await.map_err(|_| Refusal::BodyUnreadable)?;
+        take(&name, file_name.as_deref(), bytes);
     }
     Ok(())
 }

@@ -19,11 +19,12 @@ use super::answer::Failure;
 use super::body::receive;
 use super::extract::{app_of, ask_again};
 use super::json;
-use super::rules::{EmailAddress, Rule};
+use super::rules::{EmailAddress, NewPassword, Rule};
 use super::shown::echo;
 use super::validate::{Broken, Invalid, hide, is_secret};
 use super::values::Values;
 use crate::app::App;
+use crate::config::CommonPasswords;
 use crate::domain::auth::passwords::{Password, weakness};
 use crate::error::Result;
 
@@ -37,6 +38,7 @@ pub trait Input: Sized {
 pub struct Fields<'a> {
     part: &'static str,
     test_domains: bool,
+    common_passwords: CommonPasswords,
     source: Source<'a>,
 }
 
@@ -80,7 +82,11 @@ impl Property {
     }
 }
 
-impl Fields<'_> {
+impl<'a> Fields<'a> {
+    /// The fields as they are described: as of a server in production.
+    fn described(part: &'static str, source: Source<'a>) -> Self {
+        Self { part, test_domains: false, common_passwords: CommonPasswords::Refuse, source }
+    }
     /// Reads a field that must be there.
     pub fn required<R: Rule>(&mut self, name: &'static str, rule: R) -> Option<R::Out> {
         match &mut self.source {
@@ -172,7 +178,7 @@ impl Fields<'_> {
         own: &[&str],
     ) -> Option<Password> {
         let password = password?;
-        match weakness(password.as_str(), own) {
+        match weakness(password.as_str(), own, self.common_passwords) {
             Some(weakness) => {
                 self.refuse(name, Broken::password(weakness));
                 None
@@ -184,6 +190,11 @@ impl Fields<'_> {
     /// The rule for an e-mail address on this server.
     pub fn email(&self) -> EmailAddress {
         EmailAddress { test_domains: self.test_domains }
+    }
+
+    /// The rule for a new password on this server.
+    pub fn new_password(&self) -> NewPassword {
+        NewPassword { common: self.common_passwords }
     }
 
     /// Refuses a field for a reason that takes several fields to see.
@@ -339,7 +350,7 @@ impl<A: Parts, B: Parts> Parts for (A, B) {
 /// A place for the value of each field that the type has.
 pub(super) fn values<T: Input>() -> Values {
     let mut values = Values::default();
-    T::read(&mut Fields { part: "", test_domains: false, source: Source::Names(&mut values) });
+    T::read(&mut Fields::described("", Source::Names(&mut values)));
     values
 }
 
@@ -351,13 +362,13 @@ pub(super) fn read_fields<T: Input>(
     faults: &mut Vec<Invalid>,
 ) -> Option<T> {
     let source = Source::Request { values, shows_whole, faults };
-    T::read(&mut Fields { part, test_domains: app.takes_test_domains(), source })
+    let (test_domains, common_passwords) = (app.takes_test_domains(), app.config.common_passwords());
+    T::read(&mut Fields { part, test_domains, common_passwords, source })
 }
 
 fn properties<T: Input>(part: &'static str) -> Vec<Property> {
     let mut properties = Vec::new();
-    let source = Source::Document(&mut properties);
-    T::read(&mut Fields { part, test_domains: false, source });
+    T::read(&mut Fields::described(part, Source::Document(&mut properties)));
     properties
 }
 

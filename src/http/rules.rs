@@ -1,6 +1,8 @@
 //! Rules: how a value of a body, query, form or path is read. A rule also describes itself in the OpenAPI
 //! document, so the two cannot part.
 
+mod numbers;
+
 use std::str::FromStr;
 
 use base64::Engine;
@@ -9,7 +11,9 @@ use serde_json::{Value, json};
 use strum::EnumMessage;
 use uuid::Uuid;
 
+pub use self::numbers::{integer, number};
 use super::validate::Broken;
+use crate::config::CommonPasswords;
 use crate::domain::auth::passwords::{self, Password};
 use crate::domain::emails::Email;
 
@@ -155,15 +159,18 @@ impl Rule for Username {
     }
 }
 
-/// A password that is being set: 8 to 256 characters, not a common one. See `Weakness` for the rest.
-pub struct NewPassword;
+/// A password that is being set: 8 to 256 characters. See `Weakness` for the rest.
+pub struct NewPassword {
+    /// What becomes of a common one.
+    pub common: CommonPasswords,
+}
 
 impl Rule for NewPassword {
     type Out = Password;
 
     fn check(&self, value: &Value) -> Result<Password, Broken> {
         let text = string(value)?;
-        match passwords::weakness(text, &[]) {
+        match passwords::weakness(text, &[], self.common) {
             Some(weakness) => Err(Broken::password(weakness)),
             None => Ok(Password::new(text.to_owned())),
         }
@@ -174,7 +181,7 @@ impl Rule for NewPassword {
             "type": "string", "format": "password",
             "minLength": passwords::PASSWORD_LEN_MIN, "maxLength": passwords::PASSWORD_LEN_MAX,
             "examples": ["correct horse battery staple"],
-            "description": "None of the most common ones, and not one's own e-mail address or username.",
+            "description": "Not the user's own e-mail address or username and, in production, none of the most common passwords.",
         })
     }
 }
@@ -194,6 +201,28 @@ impl Rule for GivenPassword {
 
     fn schema(&self) -> Value {
         json!({ "type": "string", "format": "password", "examples": ["correct horse battery staple"] })
+    }
+}
+
+/// The `grant_type` of a form that somebody signs in with: `password` (RFC 6749 §4.3.2).
+pub struct PasswordGrant;
+
+impl Rule for PasswordGrant {
+    type Out = ();
+
+    fn check(&self, value: &Value) -> Result<(), Broken> {
+        match string(value)? {
+            "password" => Ok(()),
+            _ => Err(Broken::with(
+                "string_pattern_mismatch",
+                "String should match pattern '^password$'",
+                json!({ "pattern": "^password$" }),
+            )),
+        }
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "string", "pattern": "^password$", "examples": ["password"] })
     }
 }
 
@@ -256,161 +285,6 @@ impl Rule for EmailAddress {
     }
 }
 
-/// A whole number from `min` to `max`; the text of one counts.
-pub fn integer(min: i64, max: i64, example: i64) -> Integer {
-    Integer { min, max, example }
-}
-
-/// See [`integer`].
-pub struct Integer {
-    min: i64,
-    max: i64,
-    example: i64,
-}
-
-impl Rule for Integer {
-    type Out = i64;
-
-    fn check(&self, value: &Value) -> Result<i64, Broken> {
-        let number = match value {
-            Value::Bool(flag) => i128::from(*flag),
-            Value::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
-                (Some(whole), ..) => i128::from(whole),
-                (None, Some(whole), _) => i128::from(whole),
-                (None, None, Some(float)) if float.fract() == 0.0 => whole_float(float),
-                _ => {
-                    return Err(Broken::new(
-                        "int_from_float",
-                        "Input should be a valid integer, got a number with a fractional part",
-                    ));
-                }
-            },
-            Value::String(text) => whole_number(text).ok_or_else(|| {
-                Broken::new(
-                    "int_parsing",
-                    "Input should be a valid integer, unable to parse string as an integer",
-                )
-            })?,
-            _ => return Err(Broken::new("int_type", "Input should be a valid integer")),
-        };
-        if number < i128::from(self.min) {
-            return Err(Broken::with(
-                "greater_than_equal",
-                format!("Input should be greater than or equal to {}", self.min),
-                json!({ "ge": self.min }),
-            ));
-        }
-        if number > i128::from(self.max) {
-            return Err(Broken::with(
-                "less_than_equal",
-                format!("Input should be less than or equal to {}", self.max),
-                json!({ "le": self.max }),
-            ));
-        }
-        Ok(i64::try_from(number).expect("the bounds are within 64 bits"))
-    }
-
-    fn schema(&self) -> Value {
-        json!({
-            "type": "integer", "format": "int64",
-            "minimum": self.min, "maximum": self.max, "examples": [self.example],
-        })
-    }
-}
-
-/// A float without a fraction. JSON gives whole numbers beyond 64 bits as one, rounded: to -2^63 many that lie below.
-fn whole_float(float: f64) -> i128 {
-    const LEAST: f64 = -9_223_372_036_854_775_808.0;
-    if float == LEAST { i128::from(i64::MIN) - 1 } else { float as i128 }
-}
-
-/// A finite number from `min` to `max`; the text of one counts.
-pub fn number(min: f64, max: f64, example: f64) -> Number {
-    Number { min, max, example }
-}
-
-/// See [`number`].
-pub struct Number {
-    min: f64,
-    max: f64,
-    example: f64,
-}
-
-impl Rule for Number {
-    type Out = f64;
-
-    fn check(&self, value: &Value) -> Result<f64, Broken> {
-        let number = match value {
-            Value::Bool(flag) => f64::from(u8::from(*flag)),
-            Value::Number(number) => number.as_f64().unwrap_or(f64::INFINITY),
-            Value::String(text) => real_number(text).ok_or_else(|| {
-                Broken::new(
-                    "float_parsing",
-                    "Input should be a valid number, unable to parse string as a number",
-                )
-            })?,
-            _ => return Err(Broken::new("float_type", "Input should be a valid number")),
-        };
-        if !number.is_finite() {
-            return Err(Broken::new("finite_number", "Input should be a finite number"));
-        }
-        if number < self.min {
-            return Err(Broken::with(
-                "greater_than_equal",
-                format!("Input should be greater than or equal to {}", self.min),
-                json!({ "ge": self.min }),
-            ));
-        }
-        if number > self.max {
-            return Err(Broken::with(
-                "less_than_equal",
-                format!("Input should be less than or equal to {}", self.max),
-                json!({ "le": self.max }),
-            ));
-        }
-        // Not the negative zero, which nobody means.
-        Ok(number + 0.0)
-    }
-
-    fn schema(&self) -> Value {
-        json!({
-            "type": "number", "format": "double",
-            "minimum": self.min, "maximum": self.max, "examples": [self.example],
-        })
-    }
-}
-
-/// Reads `12.5`, ` 12.5 `, `1_000.5`, `1e3`, `inf` and `nan` alike.
-fn real_number(text: &str) -> Option<f64> {
-    let text = text.trim();
-    let underscores_between = !text.starts_with('_') && !text.ends_with('_') && !text.contains("__");
-    if underscores_between { text.replace('_', "").parse().ok() } else { None }
-}
-
-/// Reads `12`, ` 12 `, `+12`, `1_000` and `12.0` alike; numbers beyond 128 bits stop at the end of the range.
-fn whole_number(text: &str) -> Option<i128> {
-    let text = text.trim();
-    let text = match text.split_once('.') {
-        Some((whole, zeros)) if !zeros.is_empty() && zeros.bytes().all(|digit| digit == b'0') => whole,
-        Some(_) => return None,
-        None => text,
-    };
-    let (negative, digits) = match text.strip_prefix('-') {
-        Some(digits) => (true, digits),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let digits_only = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_');
-    let underscores_between = !digits.starts_with('_') && !digits.ends_with('_') && !digits.contains("__");
-    if digits.is_empty() || !digits_only || !underscores_between {
-        return None;
-    }
-    let magnitude = digits
-        .bytes()
-        .filter(|byte| *byte != b'_')
-        .fold(0_i128, |sum, digit| sum.saturating_mul(10).saturating_add(i128::from(digit - b'0')));
-    Some(if negative { -magnitude } else { magnitude })
-}
-
 /// True or false, also in the words yes/no, on/off, t/f, y/n, 1/0.
 pub struct Flag;
 
@@ -420,11 +294,14 @@ impl Rule for Flag {
     fn check(&self, value: &Value) -> Result<bool, Broken> {
         let unreadable =
             || Broken::new("bool_parsing", "Input should be a valid boolean, unable to interpret input");
+        let no_flag = || Broken::new("bool_type", "Input should be a valid boolean");
         match value {
             Value::Bool(flag) => Ok(*flag),
             Value::Number(number) => match number.as_f64() {
                 Some(0.0) => Ok(false),
                 Some(1.0) => Ok(true),
+                // Only what could be a whole number is read at all.
+                Some(float) if float.fract() != 0.0 || float.abs() > i64::MAX as f64 => Err(no_flag()),
                 _ => Err(unreadable()),
             },
             Value::String(word) => match word.to_ascii_lowercase().as_str() {
@@ -432,7 +309,7 @@ impl Rule for Flag {
                 "false" | "no" | "off" | "f" | "n" | "0" => Ok(false),
                 _ => Err(unreadable()),
             },
-            _ => Err(Broken::new("bool_type", "Input should be a valid boolean")),
+            _ => Err(no_flag()),
         }
     }
 
@@ -520,16 +397,24 @@ impl Rule for UuidText {
 
 /// One of a few words, to the letter.
 pub fn one_of<T: Copy + 'static>(words: &'static [(&'static str, T)]) -> OneOf<T> {
-    OneOf { words, any_case: false }
+    OneOf { words, any_case: false, kind: "enum" }
 }
 
 /// See [`one_of`].
 pub struct OneOf<T: 'static> {
     words: &'static [(&'static str, T)],
     any_case: bool,
+    kind: &'static str,
 }
 
 impl<T> OneOf<T> {
+    /// The same words, where the original has them as a `Literal` and not as an `Enum`: another word is a
+    /// `literal_error`.
+    #[must_use]
+    pub fn literally(self) -> Self {
+        Self { kind: "literal_error", ..self }
+    }
+
     /// The same words; upper case is taken for lower case.
     #[must_use]
     pub fn in_any_case(self) -> Self {
@@ -551,7 +436,7 @@ impl<T: Copy + 'static> Rule for OneOf<T> {
                 Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
                 _ => quoted.concat(),
             };
-            Broken::with("enum", format!("Input should be {expected}"), json!({ "expected": expected }))
+            Broken::with(self.kind, format!("Input should be {expected}"), json!({ "expected": expected }))
         })
     }
 

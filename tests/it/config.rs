@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use satchel::config::{Config, Directory, Environment, Limit, Network, Overrides, Transport};
+use satchel::config::{
+    CommonPasswords, Config, Directory, Environment, Limit, Network, Overrides, Transport,
+};
 
 /// Loads `file`, under the name `config.toml`, and `env`, in the form `NAME=value`.
 fn load_with(file: &str, env: &[&str], flags: &Overrides) -> Result<Config, String> {
@@ -113,6 +115,25 @@ fn variables_take_the_type_of_their_key() {
     assert!(!config.db.migrate_on_start);
     assert_eq!(config.users.directory, Directory::Admins);
     assert_eq!(config.mail.transport, Transport::Off);
+}
+
+#[test]
+fn common_passwords_are_refused_in_production_and_taken_in_development_unless_it_is_said() {
+    let check = |environment: Environment, said: &str, expected| {
+        let mut config = load(said, &[]).unwrap();
+        config.environment = environment;
+        assert_eq!(config.common_passwords(), expected, "{environment:?} {said}");
+    };
+    check(Environment::Development, "", CommonPasswords::Allow);
+    check(Environment::Production, "", CommonPasswords::Refuse);
+    for environment in [Environment::Development, Environment::Production] {
+        check(environment, "auth.common_passwords = \"allow\"", CommonPasswords::Allow);
+        check(environment, "auth.common_passwords = \"refuse\"", CommonPasswords::Refuse);
+    }
+    assert_eq!(
+        load("", &["SATCHEL_AUTH__COMMON_PASSWORDS=warn"]).unwrap_err(),
+        "SATCHEL_AUTH__COMMON_PASSWORDS: auth.common_passwords is \"warn\", allowed: \"refuse\" or \"allow\""
+    );
 }
 
 #[test]

@@ -2,7 +2,10 @@
 
 mod answers;
 mod bodies;
+mod common_passwords;
+mod escapes;
 mod lax;
+mod log_in_form;
 mod long_pages;
 mod words;
 

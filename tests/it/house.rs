@@ -8,7 +8,7 @@ use std::time::Duration;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use satchel::cli::serve::Server;
 use satchel::clock::{Clock, Timestamp};
-use satchel::config::{Config, Limit, Limits};
+use satchel::config::{CommonPasswords, Config, Limit, Limits};
 use satchel::db::{Room, Write};
 use satchel::domain::auth::Admin;
 use satchel::domain::auth::proofs::Purpose;
@@ -77,7 +77,8 @@ pub struct Guest {
 }
 
 impl House {
-    /// A house with the default settings, but for cheap password hashes, a free port, and no limits.
+    /// A house with the default settings, but for cheap password hashes, a free port, no limits, and common passwords
+    /// refused, as in production.
     pub async fn new() -> Self {
         Self::with(|_| {}).await
     }
@@ -91,6 +92,7 @@ impl House {
         config.server.worker_threads = 2;
         config.auth.hash_memory_kib = 64;
         config.auth.hash_iterations = 1;
+        config.auth.common_passwords = Some(CommonPasswords::Refuse);
         config.contactbook.limits = NO_LIMITS;
         settle(&mut config);
         let clock = Clock::held(BEGINNING);

@@ -175,7 +175,7 @@ async fn who_logs_out_at_store_is_out_everywhere_and_finds_everything_when_he_co
     out.is(200, json!({ "message": "Logged out successfully" }));
     let is_out = async |house: &House| {
         let answer = get(house, &ada, "/api/v1.0/users/me").await;
-        answer.refuses(401, "Could not validate credentials");
+        answer.refuses(401, "Token has been revoked");
         let answer = get(house, &ada, "/v1/auth/me").await;
         refused_by_todolist(&answer, 401, "Invalid authentication token");
         assert_eq!(answer.header("www-authenticate"), "Bearer error=\"invalid_token\"");
@@ -229,7 +229,7 @@ async fn a_user_deleted_at_todolist_takes_items_and_todos_along_and_leaves_the_b
         let answer = get(house, &ada, "/v1/auth/me").await;
         refused_by_todolist(&answer, 401, "Invalid authentication token");
         get(house, &ada, "/items").await.refuses(401, "Invalid token");
-        get(house, &ada, "/api/v1.0/users/me").await.refuses(401, "Could not validate credentials");
+        get(house, &ada, "/api/v1.0/users/me").await.refuses(401, "Token has been revoked");
         let path = format!("/items/{}", adas.item["id"].as_str().unwrap());
         get(house, &ben, &path).await.refuses(404, "Item not found");
         let answer = get(house, &ben, &format!("/v1/todos/{}", adas.todo["id"])).await;

@@ -40,6 +40,9 @@ const TAG_BOOKS: &str = "bookshelf: books";
 fn words(refusal: &Refusal) -> Option<Words> {
     let (status, sentence) = match refusal {
         Refusal::WrongCredentials => (StatusCode::UNAUTHORIZED, "Invalid email or password"),
+        Refusal::TokenRevoked | Refusal::TokenOfInactive => {
+            (StatusCode::UNAUTHORIZED, "Token has been revoked")
+        }
         Refusal::EmailTaken(..) => (StatusCode::BAD_REQUEST, "Email already registered"),
         Refusal::UsernameTaken(_) => (StatusCode::BAD_REQUEST, "Username already taken"),
         _ => return None,

@@ -19,7 +19,7 @@ use crate::http::answer::{Done, Failure, Message};
 use crate::http::extract::{Address, Visitor};
 use crate::http::input::{Fields, Input, Json, Path, Query, Valid};
 use crate::http::large::{Large, Page, Room};
-use crate::http::rules::{Flag, GivenPassword, NewPassword, UuidText, text, username};
+use crate::http::rules::{Flag, GivenPassword, UuidText, text, username};
 use crate::http::validate::Broken;
 
 /// Most books shown with their owner; `/books/my-books` has them all, page by page.
@@ -206,7 +206,7 @@ struct PasswordChange {
 impl Input for PasswordChange {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let current = fields.required("current_password", GivenPassword);
-        let new = fields.required("new_password", NewPassword);
+        let new = fields.required("new_password", fields.new_password());
         Some(Self { current: current?, new: new? })
     }
 }

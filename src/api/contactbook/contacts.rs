@@ -134,7 +134,7 @@ struct PartPath {
 impl Input for PartPath {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let about = "Part of the full name, else of the e-mail address; case does not count.";
-        let part = fields.required("id", text(1, usize::MAX, "lovelace").about(about));
+        let part = fields.required("contact_id", text(1, usize::MAX, "lovelace").about(about));
         Some(Self { part: part? })
     }
 }
@@ -147,7 +147,7 @@ struct ContactPath {
 
 impl Input for ContactPath {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let id = fields.required("id", integer(i64::MIN, i64::MAX, 1));
+        let id = fields.required("contact_id", integer(i64::MIN, i64::MAX, 1));
         Some(Self { id: ContactId(id?) })
     }
 }

@@ -16,7 +16,7 @@ use crate::http::pages::{Reader, Shown, Told};
 use crate::http::rules::Token;
 
 pub const CONFIRMED: &str = "Email confirmed";
-pub const RESTORED: &str = "Email restored";
+pub const RESTORED: &str = "Address restored";
 pub const ALREADY_CONFIRMED: &str = "Your email is already confirmed";
 
 /// The token of a link.

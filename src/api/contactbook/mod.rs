@@ -47,14 +47,14 @@ const TAG_CONTACTS: &str = "contactbook: contacts";
 /// Where this API says it otherwise than the house.
 fn words(refusal: &Refusal) -> Option<Words> {
     let (status, sentence) = match refusal {
-        Refusal::TokenInvalid | Refusal::TokenExpired | Refusal::TokenOfInactive => {
+        Refusal::TokenInvalid | Refusal::TokenExpired | Refusal::TokenRevoked | Refusal::TokenOfInactive => {
             (StatusCode::UNAUTHORIZED, "Wrong credentials")
         }
         Refusal::WrongCredentials => (StatusCode::UNAUTHORIZED, "Wrong user or password"),
         Refusal::EmailUnconfirmed | Refusal::TokenOfUnconfirmed => {
             (StatusCode::UNAUTHORIZED, "Email not confirmed")
         }
-        Refusal::RefreshInvalid => (StatusCode::UNAUTHORIZED, "Cannot validate"),
+        Refusal::RefreshInvalid | Refusal::RefreshExpired => (StatusCode::UNAUTHORIZED, "Cannot validate"),
         Refusal::RefreshWrongKind => (StatusCode::UNAUTHORIZED, "Invalid Scope"),
         Refusal::RefreshRevoked => (StatusCode::UNAUTHORIZED, "Invalid refresh token"),
         Refusal::EmailTaken(..) => (StatusCode::CONFLICT, "Already exists"),
@@ -149,7 +149,7 @@ fn routes() -> Vec<Router> {
         // Before a contact of that name.
         .push(at("bd").get(contacts::list_birthdays).limited_by_user(limit("list_birthdays")).into())
         .push(
-            at("{id}")
+            at("{contact_id}")
                 .get(contacts::find_contact)
                 .limited_by_user(limit("find_contact"))
                 .put(contacts::update_contact)
@@ -159,7 +159,10 @@ fn routes() -> Vec<Router> {
                 .into(),
         )
         .push(
-            at("{id}/avatar").patch(contacts::update_avatar).limited_by_user(limit("update_avatar")).into(),
+            at("{contact_id}/avatar")
+                .patch(contacts::update_avatar)
+                .limited_by_user(limit("update_avatar"))
+                .into(),
         );
     let email = at("email/confirm/{email_token}")
         .get(email::confirm_email)

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::users::UserOut;
-use super::{RoleOut, TAG_ADMIN, TAG_USERS, moment};
+use super::{RoleOut, TAG_ADMIN, TAG_USERS, active_at, changed_at, moment};
 use crate::api::common::page_of;
 use crate::app::App;
 use crate::db::Read;
@@ -42,10 +42,10 @@ struct ListedUser {
     last_name: Option<String>,
     /// In UTC.
     created_at: String,
-    /// In UTC.
+    /// In UTC; null until something was changed.
     #[salvo(schema(required = true))]
     updated_at: Option<String>,
-    /// In UTC, to the minute; null before the first sign-in.
+    /// In UTC, to the minute; the time of the registration before the first sign-in.
     #[salvo(schema(required = true))]
     last_activity_at: Option<String>,
     /// Whether the user is blocked.
@@ -59,13 +59,14 @@ struct ListedUser {
 
 impl From<User> for ListedUser {
     fn from(user: User) -> Self {
+        let (updated_at, last_activity_at) = (changed_at(&user), active_at(&user));
         Self {
             user_id: user.id.0,
             first_name: user.first_name,
             last_name: user.last_name,
             created_at: user.created_at.utc(),
-            updated_at: moment(Some(user.updated_at)),
-            last_activity_at: moment(user.last_activity_at),
+            updated_at,
+            last_activity_at,
             block: user.blocked_at.is_some(),
             block_at: moment(user.blocked_at),
             role: user.role.into(),
@@ -201,8 +202,8 @@ impl Input for UserQuery {
         let first_name = fields.optional("first_name", text(0, 100, "Ada").about(about));
         let last_name = fields.optional("last_name", text(0, 100, "Lovelace").about(about));
         let is_blocked = fields.optional("is_blocked", Flag);
-        let by = fields.optional("sort_by", one_of(&SORT_BY));
-        let descending = fields.optional("sort_order", one_of(&SORT_ORDER));
+        let by = fields.optional("sort_by", one_of(&SORT_BY).literally());
+        let descending = fields.optional("sort_order", one_of(&SORT_ORDER).literally());
         let limit = whole_limit(fields);
         let after = fields.optional("cursor", PlaceCursor);
         let filter =
@@ -220,7 +221,7 @@ struct NumberPath {
 
 impl Input for NumberPath {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let id = fields.required("id", integer(i64::MIN, i64::MAX, 1));
+        let id = fields.required("user_id", integer(i64::MIN, i64::MAX, 1));
         Some(Self { id: id? })
     }
 }

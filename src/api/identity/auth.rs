@@ -16,7 +16,7 @@ use crate::http::answer::{Done, Failure, Message};
 use crate::http::extract::Address;
 use crate::http::forms::Form;
 use crate::http::input::{Fields, Input, Json, Valid};
-use crate::http::rules::{GivenPassword, NewPassword};
+use crate::http::rules::GivenPassword;
 use crate::http::validate::Broken;
 
 pub const LOGGED_OUT: &str = "Logged out";
@@ -32,7 +32,7 @@ struct EmailRegister {
 impl Input for EmailRegister {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let email = fields.required("email", fields.email());
-        let password = fields.required("password", NewPassword);
+        let password = fields.required("password", fields.new_password());
         let own = [email.as_ref().map_or("", Email::as_str)];
         let password = fields.refuse_own_name("password", password, &own);
         Some(Self { email: email?, password: password? })
@@ -58,7 +58,7 @@ impl Input for PasswordReplace {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let email = fields.required("email", fields.email());
         let old = fields.required("old_password", GivenPassword);
-        let new = fields.required("new_password", NewPassword);
+        let new = fields.required("new_password", fields.new_password());
         let own = [email.as_ref().map_or("", Email::as_str)];
         let new = fields.refuse_own_name("new_password", new, &own);
         Some(Self { email: email?, old: old?, new: new? })

@@ -43,8 +43,8 @@ const TAG_ADMIN: &str = "identity: admin";
 fn words(refusal: &Refusal) -> Option<Words> {
     let (status, sentence) = match refusal {
         Refusal::EmailTaken(..) => (StatusCode::BAD_REQUEST, "A user with this email already exists"),
-        Refusal::RefreshWrongKind => (StatusCode::UNAUTHORIZED, "Invalid refresh token"),
-        Refusal::RefreshInvalid | Refusal::RefreshRevoked => {
+        Refusal::RefreshInvalid => (StatusCode::UNAUTHORIZED, "Invalid refresh token"),
+        Refusal::RefreshWrongKind | Refusal::RefreshExpired | Refusal::RefreshRevoked => {
             (StatusCode::UNAUTHORIZED, "Refresh token is invalid or expired")
         }
         Refusal::WrongPassword => (StatusCode::UNAUTHORIZED, "Old password is incorrect"),
@@ -59,7 +59,7 @@ fn words(refusal: &Refusal) -> Option<Words> {
 /// The same under `/auth`, where a token is spoken of in other words.
 fn auth_words(refusal: &Refusal) -> Option<Words> {
     match refusal {
-        Refusal::TokenInvalid | Refusal::TokenExpired | Refusal::TokenOfInactive => {
+        Refusal::TokenInvalid | Refusal::TokenExpired | Refusal::TokenRevoked | Refusal::TokenOfInactive => {
             Some((StatusCode::UNAUTHORIZED, "Token is invalid or expired".into()))
         }
         _ => words(refusal),
@@ -82,8 +82,8 @@ fn routes() -> Vec<Router> {
         .push(at("deleted").get(admin::list_deleted_users).into());
     let admin = Router::with_path("admin")
         .push(at("check").get(admin::check_admin).into())
-        .push(at("block/{id}").post(admin::block_user).into())
-        .push(at("unblock/{id}").post(admin::unblock_user).into());
+        .push(at("block/{user_id}").post(admin::block_user).into())
+        .push(at("unblock/{user_id}").post(admin::unblock_user).into());
     vec![users, auth, admin]
 }
 
@@ -142,6 +142,16 @@ impl From<Role> for RoleOut {
             Role::Moderator | Role::User => Self::User,
         }
     }
+}
+
+/// When something of a user was last changed, if anything was.
+fn changed_at(user: &User) -> Option<String> {
+    moment(Some(user.updated_at).filter(|at| *at != user.created_at))
+}
+
+/// When a user was last there: at the creation, unless later.
+fn active_at(user: &User) -> Option<String> {
+    moment(Some(user.last_activity_at.unwrap_or(user.created_at)))
 }
 
 /// A moment of a user's, if there was one.

@@ -4,7 +4,7 @@ use salvo::Writer;
 use salvo::oapi::{ToSchema, endpoint};
 use serde::Serialize;
 
-use super::{RoleOut, TAG_USERS, is_complete, moment};
+use super::{RoleOut, TAG_USERS, active_at, changed_at, is_complete};
 use crate::app::App;
 use crate::domain::accounts::{self, BALANCE_MAX};
 use crate::domain::auth::{Caller, WriteAs};
@@ -34,10 +34,10 @@ pub struct UserOut {
     balance: i64,
     /// In UTC.
     created_at: String,
-    /// In UTC.
+    /// In UTC; null until something was changed.
     #[salvo(schema(required = true))]
     updated_at: Option<String>,
-    /// In UTC, to the minute; null before the first sign-in.
+    /// In UTC, to the minute; the time of the registration before the first sign-in.
     #[salvo(schema(required = true))]
     last_activity_at: Option<String>,
     role: RoleOut,
@@ -45,6 +45,7 @@ pub struct UserOut {
 
 impl From<User> for UserOut {
     fn from(user: User) -> Self {
+        let (updated_at, last_activity_at) = (changed_at(&user), active_at(&user));
         Self {
             id: user.id.0,
             email: user.email,
@@ -53,8 +54,8 @@ impl From<User> for UserOut {
             is_blocked: user.blocked_at.is_some(),
             balance: user.balance,
             created_at: user.created_at.utc(),
-            updated_at: moment(Some(user.updated_at)),
-            last_activity_at: moment(user.last_activity_at),
+            updated_at,
+            last_activity_at,
             role: user.role.into(),
         }
     }

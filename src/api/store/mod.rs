@@ -33,7 +33,7 @@ const TAG_MANAGERS: &str = "store: store managers";
 /// Where this API says it otherwise than the house.
 fn words(refusal: &Refusal) -> Option<Words> {
     match refusal {
-        Refusal::TokenInvalid | Refusal::TokenExpired | Refusal::TokenOfInactive => {
+        Refusal::TokenInvalid | Refusal::TokenExpired | Refusal::TokenRevoked | Refusal::TokenOfInactive => {
             Some((StatusCode::UNAUTHORIZED, "Invalid token".into()))
         }
         Refusal::ItemNotFound(Act::Read, _) => Some((StatusCode::NOT_FOUND, "Item not found".into())),

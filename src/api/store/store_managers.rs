@@ -16,7 +16,7 @@ use crate::http::answer::{Created, Done, Failure, Message};
 use crate::http::extract::Address;
 use crate::http::forms::Form;
 use crate::http::input::{Fields, Input, Json, Valid};
-use crate::http::rules::{NewPassword, Rule, text};
+use crate::http::rules::{Rule, text};
 
 pub const LOGGED_OUT: &str = "Logged out successfully";
 
@@ -51,7 +51,7 @@ impl Input for StoreManagerCreate {
         let email = fields.required("email", fields.email());
         let about =
             "The plain password: this name is what this API's clients send it by. `password` will do, too.";
-        let password = fields.either("password_hash", "password", NewPassword.about(about));
+        let password = fields.either("password_hash", "password", fields.new_password().about(about));
         let own = [email.as_ref().map_or("", Email::as_str)];
         let name_of_password = fields.came_by("password_hash", "password");
         let password = fields.refuse_own_name(name_of_password, password, &own);

@@ -49,7 +49,9 @@ fn words(refusal: &Refusal) -> Option<Words> {
         Act::Delete => "delete",
     };
     let (status, sentence) = match refusal {
-        Refusal::TokenInvalid => (StatusCode::UNAUTHORIZED, "Invalid authentication token".into()),
+        Refusal::TokenInvalid | Refusal::TokenRevoked => {
+            (StatusCode::UNAUTHORIZED, "Invalid authentication token".into())
+        }
         Refusal::TokenExpired => (StatusCode::UNAUTHORIZED, "Token has expired".into()),
         Refusal::TokenOfInactive | Refusal::UserInactive => {
             (StatusCode::UNAUTHORIZED, "User account is inactive".into())

@@ -18,7 +18,7 @@ use crate::http::answer::{Created, Done, Failure, NoContent};
 use crate::http::extract::{Address, Visitor};
 use crate::http::input::{Fields, Input, Json, Path, Query, Valid};
 use crate::http::large::{Large, Room};
-use crate::http::rules::{Flag, NewPassword, Rule, Text, integer, text};
+use crate::http::rules::{Flag, Rule, Text, integer, text};
 use crate::http::validate::Broken;
 
 /// A user. Strangers see neither address nor state.
@@ -132,7 +132,7 @@ impl Input for AccountCreate {
         let email = fields.required("email", fields.email());
         let username = fields.required("username", plain_username());
         let full_name = fields.required("full_name", full_name());
-        let password = fields.required("password", NewPassword);
+        let password = fields.required("password", fields.new_password());
         let own = [username.as_deref().unwrap_or_default(), email.as_ref().map_or("", Email::as_str)];
         let password = fields.refuse_own_name("password", password, &own);
         Some(Self { email: email?, username: username?, full_name: full_name?, password: password? })

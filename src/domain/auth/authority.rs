@@ -46,7 +46,7 @@ impl Auth {
     /// Writes for a caller: [`Db::write_in`] this room with the caller's authority as of the transaction.
     ///
     /// # Errors
-    /// Those of [`Db::write_in`]; `TokenInvalid`, `TokenOfInactive` or `TokenOfUnconfirmed` when the caller lost the
+    /// Those of [`Db::write_in`]; `TokenRevoked`, `TokenOfInactive` or `TokenOfUnconfirmed` when the caller lost the
     /// authority since it was authenticated: then `f` is not run.
     pub async fn write_as<T: Send + 'static>(
         self: &Arc<Self>,

@@ -36,7 +36,7 @@ use super::{accounts, letters};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::db::{Change, Db, Room};
-use crate::error::{Error, Refusal, Result};
+use crate::error::{Refusal, Result};
 
 /// A user who proved who he is with an access token. Only this room makes one.
 #[derive(Clone, Copy, Debug)]
@@ -119,6 +119,7 @@ impl Admin {
 pub struct Auth {
     clock: Clock,
     settings: config::Auth,
+    common_passwords: config::CommonPasswords,
     names: Names,
     keys: Keys,
     hasher: Hasher,
@@ -165,6 +166,7 @@ impl Auth {
                 ring: RwLock::new((Arc::new(ring), stamp)),
             },
             settings: settings.clone(),
+            common_passwords: config.common_passwords(),
             clock,
             hasher,
             rate_limits: RateLimits::new(config, limiter),
@@ -299,11 +301,5 @@ fn claims(
         iat: from,
         nbf: from,
         exp: from.saturating_add(i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX)),
-    }
-}
-
-impl From<Bad> for Error {
-    fn from(_: Bad) -> Self {
-        Refusal::RefreshInvalid.into()
     }
 }

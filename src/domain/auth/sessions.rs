@@ -91,7 +91,7 @@ const END_SURPLUS: &str = concatcp!("delete from sessions where id in (", SURPLU
 /// The user of this session and epoch as a caller, as things stand now.
 ///
 /// # Errors
-/// `TokenInvalid`; `TokenOfInactive` when the user was deactivated.
+/// `TokenRevoked`; `TokenOfInactive` when the user was deactivated.
 pub fn caller(db: &Read, user: Uuid, session: Uuid, epoch: i64, require_confirmed: bool) -> Result<Caller> {
     let sql = "select u.id, u.role, u.is_active, u.email_confirmed_at is not null,
                       u.epoch = :epoch and s.ended_at is null and u.deleted_at is null and u.blocked_at is null
@@ -120,7 +120,7 @@ pub fn caller(db: &Read, user: Uuid, session: Uuid, epoch: i64, require_confirme
         Some((caller, true, true)) => Ok(caller),
         // Deactivation ended the token; whoever has it may know why.
         Some((_, false, _)) => Err(Refusal::TokenOfInactive.into()),
-        _ => Err(Refusal::TokenInvalid.into()),
+        _ => Err(Refusal::TokenRevoked.into()),
     }
 }
 

@@ -10,7 +10,7 @@ use super::passwords::{Password, Verdict, Weakness, weakness};
 use super::proofs::{self, Purpose};
 use super::sessions::{self, Rotation, Session};
 use super::throttle::{self, Attempt, Name};
-use super::tokens::{self, Claims, Kind};
+use super::tokens::{self, Bad, Claims, Kind};
 use super::{Auth, Caller, claims};
 use crate::audit;
 use crate::config::Lifetimes;
@@ -161,8 +161,11 @@ impl Auth {
     }
 
     fn verify_refresh(&self, token: &str) -> Result<Claims> {
-        let given = tokens::verify(&self.ring(), &self.names, token, self.clock.now())
-            .map_err(|_| Refusal::RefreshInvalid)?;
+        let given =
+            tokens::verify(&self.ring(), &self.names, token, self.clock.now()).map_err(|bad| match bad {
+                Bad::Expired => Refusal::RefreshExpired,
+                Bad::Undecodable => Refusal::RefreshInvalid,
+            })?;
         if given.typ == Kind::Refresh { Ok(given) } else { Err(Refusal::RefreshWrongKind.into()) }
     }
 
@@ -192,7 +195,7 @@ impl Auth {
         if let Some(refusal) = user.shut_out(require_confirmed) {
             return Err(Error::from(refusal).into());
         }
-        refuse_own_names(&user, &new, unfit)?;
+        self.refuse_weak(&user, &new, unfit)?;
         let id = user.id;
         let hash = self.hasher.hash(new, network).await?;
         let auth = self.clone();
@@ -235,7 +238,7 @@ impl Auth {
     ) -> Result<(), E> {
         let now = self.clock.now();
         let (user, email) = db.read(|db| proofs::holder(db, purpose, &proof, now))?;
-        refuse_own_names(&User { email, ..user.clone() }, &new, unfit)?;
+        self.refuse_weak(&User { email, ..user.clone() }, &new, unfit)?;
         let hash = self.hasher.hash(new, Some(address.into())).await?;
         let id = user.id;
         // Whichever name the user signs in by.
@@ -307,6 +310,18 @@ impl Auth {
         }
     }
 
+    /// Refuses a password that is weak, or the user's own address, or a name that the user signs in or is called by.
+    fn refuse_weak<E>(
+        &self,
+        user: &User,
+        new: &Password,
+        unfit: impl FnOnce(Weakness) -> E,
+    ) -> Result<(), E> {
+        let names = [&user.username, &user.display_name].map(|name| name.as_deref().unwrap_or_default());
+        let own = [user.email.as_str(), names[0], names[1]];
+        weakness(new.as_str(), &own, self.common_passwords).map_or(Ok(()), |weakness| Err(unfit(weakness)))
+    }
+
     /// Signs a session's tokens. For one session, number and moment the refresh token is always the same text.
     fn tokens(&self, session: &Session, lifetimes: Lifetimes) -> Result<Tokens> {
         let ring = self.ring();
@@ -340,13 +355,6 @@ fn wrong_password(error: Error) -> Error {
         Error::Refusal(Refusal::WrongCredentials) => Refusal::WrongPassword.into(),
         other => other,
     }
-}
-
-/// Refuses a password that is the user's own address, or a name that he signs in or is called by.
-fn refuse_own_names<E>(user: &User, new: &Password, unfit: impl FnOnce(Weakness) -> E) -> Result<(), E> {
-    let names = [&user.username, &user.display_name].map(|name| name.as_deref().unwrap_or_default());
-    let own = [user.email.as_str(), names[0], names[1]];
-    weakness(new.as_str(), &own).map_or(Ok(()), |weakness| Err(unfit(weakness)))
 }
 
 /// An unknown account is counted by the name it was called by, a known one by what it is.

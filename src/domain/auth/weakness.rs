@@ -1,11 +1,12 @@
 //! Weakness: what speaks against a new password. Besides a list of common ones there are rules for those that people make
 //! of a common one, of the keyboard, or of a repetition.
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Once};
 
 use zeroize::Zeroizing;
 
 use super::passwords::{PASSWORD_LEN_MAX, PASSWORD_LEN_MIN};
+use crate::config::CommonPasswords;
 
 /// Why a password is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,9 +21,9 @@ pub enum Weakness {
     OwnName,
 }
 
-/// What speaks against a new password: 8 to 256 code points of any kind, neither common nor one of `own`, whatever
-/// the letter case (NIST SP 800-63B-4 §3.1.1.2). For sign-up, change and reset; a log-in asks nothing.
-pub fn weakness(password: &str, own: &[&str]) -> Option<Weakness> {
+/// What speaks against a new password: 8 to 256 code points of any kind, neither one of `own`, whatever the letter case,
+/// nor common where these are refused (NIST SP 800-63B-4 §3.1.1.2). For sign-up, change and reset; a log-in asks nothing.
+pub fn weakness(password: &str, own: &[&str], common: CommonPasswords) -> Option<Weakness> {
     // The bytes come first: counting a megabyte of characters is for nothing.
     if password.len() > 4 * PASSWORD_LEN_MAX {
         return Some(Weakness::TooLong);
@@ -37,8 +38,27 @@ pub fn weakness(password: &str, own: &[&str]) -> Option<Weakness> {
         return Some(Weakness::OwnName);
     }
     let chars: Zeroizing<Vec<char>> = Zeroizing::new(lower.chars().collect());
-    let is_common = is_common(&chars) || is_padded(&chars);
-    is_common.then_some(Weakness::Common)
+    if !is_common(&chars) && !is_padded(&chars) {
+        return None;
+    }
+    match common {
+        CommonPasswords::Refuse => Some(Weakness::Common),
+        CommonPasswords::Allow => {
+            warn_of_common();
+            None
+        }
+    }
+}
+
+/// Says once that common passwords are taken here.
+fn warn_of_common() {
+    static WARNED: Once = Once::new();
+    WARNED.call_once(|| {
+        tracing::warn!(
+            "a password among the most common ones is taken here: auth.common_passwords = \"refuse\" would refuse it, as \
+             production does by default"
+        );
+    });
 }
 
 /// Lower case and sorted: the build script writes them. Short ones are there for what is made of them.
@@ -177,6 +197,24 @@ fn is_repeated(password: &[char]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn weakness(password: &str, own: &[&str]) -> Option<Weakness> {
+        super::weakness(password, own, CommonPasswords::Refuse)
+    }
+
+    #[test]
+    fn where_common_passwords_are_taken_everything_else_is_refused_as_ever() {
+        let own = ["ann.other@example.com", "password1"];
+        let check = |password: &str, expected| {
+            assert_eq!(super::weakness(password, &own, CommonPasswords::Allow), expected, "{password:?}");
+        };
+        check("password123", None);
+        check("aaaaaaaa", None);
+        check("1234567", Some(Weakness::TooShort));
+        check(&"x".repeat(257), Some(Weakness::TooLong));
+        check("Ann.Other@Example.com", Some(Weakness::OwnName));
+        check("PASSWORD1", Some(Weakness::OwnName));
+    }
 
     #[test]
     fn a_weak_password_is_refused_for_its_reason() {

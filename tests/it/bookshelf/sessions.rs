@@ -8,6 +8,8 @@ use crate::house::{Answer, Guest, House, PASSWORD};
 
 const SPENT: &str = "Refresh token has been revoked";
 const BAD_TOKEN: &str = "Could not validate credentials";
+/// What is said of a token whose session was ended.
+const ENDED: &str = "Token has been revoked";
 
 async fn refresh(house: &House, token: &str) -> Answer {
     house.post("/api/v1.0/auth/refresh", json!({ "refresh_token": token })).await
@@ -39,7 +41,7 @@ async fn refresh_answers_a_new_pair_and_spends_the_old_token() {
     reused.refuses(401, SPENT);
     assert_eq!(reused.header("www-authenticate"), "Bearer error=\"invalid_token\"");
     refresh(&house, &new.refresh).await.refuses(401, SPENT);
-    me(&house, &new).await.refuses(401, BAD_TOKEN);
+    me(&house, &new).await.refuses(401, ENDED);
 }
 
 #[tokio::test]
@@ -129,12 +131,12 @@ async fn log_out_ends_this_session_and_no_other() {
     let there = house.sign_in("ada", here.uuid.clone()).await;
     let done = send(&house, &here, "POST", "/auth/logout", Value::Null).await;
     done.is(200, json!({ "message": "Successfully logged out" }));
-    me(&house, &here).await.refuses(401, BAD_TOKEN);
-    send(&house, &here, "POST", "/auth/logout", Value::Null).await.refuses(401, BAD_TOKEN);
+    me(&house, &here).await.refuses(401, ENDED);
+    send(&house, &here, "POST", "/auth/logout", Value::Null).await.refuses(401, ENDED);
     refresh(&house, &here.refresh).await.refuses(401, SPENT);
     assert_eq!(me(&house, &there).await.status, 200);
     let house = house.restart().await;
-    me(&house, &here).await.refuses(401, BAD_TOKEN);
+    me(&house, &here).await.refuses(401, ENDED);
     assert_eq!(refresh(&house, &there.refresh).await.status, 200);
 }
 
@@ -147,12 +149,54 @@ async fn log_out_everywhere_ends_every_session_of_the_same_second() {
     let done = send(&house, &here, "POST", "/auth/logout-all", Value::Null).await;
     done.is(200, json!({ "message": "Successfully logged out from all devices" }));
     for guest in [&here, &there] {
-        me(&house, guest).await.refuses(401, BAD_TOKEN);
+        me(&house, guest).await.refuses(401, ENDED);
         refresh(&house, &guest.refresh).await.refuses(401, SPENT);
     }
     assert_eq!(me(&house, &ben).await.status, 200);
     let anew = house.sign_in("ada", here.uuid.clone()).await;
     assert_eq!(me(&house, &anew).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_token_is_told_to_be_revoked_by_whatever_ended_it_and_one_that_never_was_good_is_not() {
+    let house = House::new().await;
+    let admin = house.guest_as("grace", Role::Admin).await;
+    let next = json!({ "current_password": PASSWORD, "new_password": "quite another battery staple" });
+    for (end, method, path, body) in [
+        ("log-out", "POST", "/api/v1.0/auth/logout", Value::Null),
+        ("log-out-all", "POST", "/api/v1.0/auth/logout-all", Value::Null),
+        ("password", "POST", "/api/v1.0/users/change-password", next),
+        ("role", "PATCH", "/api/v1.0/users/admin/{}/role?new_role=moderator", Value::Null),
+        ("activation", "PATCH", "/api/v1.0/users/admin/{}/activate?is_active=false", Value::Null),
+        ("block", "POST", "/admin/block/{}", Value::Null),
+        ("deletion", "DELETE", "/api/v1.0/users/admin/{}", Value::Null),
+    ] {
+        let ada = house.guest(end).await;
+        let is_by_admin = path.contains("{}");
+        let id: i64 = house
+            .server
+            .app
+            .db
+            .read(|db| db.one("select max(id) from users", [], |row| row.get(0)))
+            .unwrap()
+            .unwrap();
+        let key = if end == "block" { id.to_string() } else { ada.uuid.clone() };
+        let by = if is_by_admin { &admin } else { &ada };
+        let done = crate::house::send(&house, by, method, &path.replace("{}", &key), body).await;
+        assert_eq!(done.status, 200, "{end}: {}", done.text);
+        let answer = me(&house, &ada).await;
+        answer.refuses(401, ENDED);
+        assert_eq!(answer.header("www-authenticate"), "Bearer error=\"invalid_token\"", "{end}");
+        let book = json!({ "title": "x" });
+        send(&house, &ada, "POST", "/books/", book).await.refuses(401, ENDED);
+        // Of a good token of another kind, and of one that is over, this is not said.
+        let mixed = Guest { access: ada.refresh.clone(), ..ada.clone() };
+        me(&house, &mixed).await.refuses(401, BAD_TOKEN);
+    }
+    let ada = house.guest("ada").await;
+    send(&house, &ada, "POST", "/auth/logout", Value::Null).await;
+    house.wait(1800);
+    me(&house, &ada).await.refuses(401, BAD_TOKEN);
 }
 
 #[tokio::test]

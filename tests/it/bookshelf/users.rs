@@ -8,7 +8,7 @@ use super::{look_into, send, shown, with};
 use crate::house::{Guest, House, PASSWORD, answer};
 
 const NOBODY: &str = "019a9d5e-6c1f-7c3b-8a54-3f0c1f4e2d10";
-const BAD_TOKEN: &str = "Could not validate credentials";
+const ENDED: &str = "Token has been revoked";
 
 fn path(guest: &Guest) -> String {
     format!("/users/{}", guest.uuid)
@@ -194,9 +194,9 @@ async fn who_deactivates_himself_is_signed_out() {
     let ada = house.guest("ada").await;
     let answer = send(&house, &ada, "PATCH", &path(&ada), json!({ "is_active": false })).await;
     answer.is(200, with(shown("ada", &ada.uuid, "user"), json!({ "is_active": false })));
-    send(&house, &ada, "GET", "/users/me", Value::Null).await.refuses(401, BAD_TOKEN);
+    send(&house, &ada, "GET", "/users/me", Value::Null).await.refuses(401, ENDED);
     let back = send(&house, &ada, "PATCH", &path(&ada), json!({ "is_active": true })).await;
-    back.refuses(401, BAD_TOKEN);
+    back.refuses(401, ENDED);
     house.log_in("ada@example.com", PASSWORD).await.refuses(400, "User account is inactive");
 }
 
@@ -220,7 +220,7 @@ async fn delete_user_is_refused_to_everybody_but_oneself_and_administrators() {
         let gone = format!("User {} not found", whom.uuid);
         send(&house, None, "GET", &path(whom), Value::Null).await.refuses(404, &gone);
         send(&house, &admin, "DELETE", &path(whom), Value::Null).await.refuses(404, &gone);
-        send(&house, whom, "GET", "/users/me", Value::Null).await.refuses(401, BAD_TOKEN);
+        send(&house, whom, "GET", "/users/me", Value::Null).await.refuses(401, ENDED);
         house.log_in(&whom.email, PASSWORD).await.refuses(401, "Invalid email or password");
     }
     assert_ne!(house.register("ada").await, ada.uuid, "the name is free again");
@@ -236,7 +236,7 @@ async fn change_password_ends_every_token_and_the_old_password() {
     let done = send(&house, &ada, "POST", "/users/change-password", change).await;
     done.is(200, json!({ "message": "Password changed successfully" }));
     for guest in [&ada, &elsewhere] {
-        send(&house, guest, "GET", "/users/me", Value::Null).await.refuses(401, BAD_TOKEN);
+        send(&house, guest, "GET", "/users/me", Value::Null).await.refuses(401, ENDED);
         let spent = house.post("/api/v1.0/auth/refresh", json!({ "refresh_token": guest.refresh })).await;
         spent.refuses(401, "Refresh token has been revoked");
     }

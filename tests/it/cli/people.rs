@@ -60,12 +60,24 @@ async fn an_administrator_who_cannot_be_made_leaves_nothing_behind() {
     check(ADA, &[], "short\n", "the password has fewer than 8 characters").await;
     check(ADA, &[], "", "the password has fewer than 8 characters").await;
     check(ADA, &[], &"x".repeat(257), "the password has more than 256 characters").await;
-    check(ADA, &[], "password123\n", "the password is among the most common ones").await;
     check(ADA, &[], ADA, "the password is the user's own e-mail address or username").await;
     let username = ["--username", "analytical"];
     check(ADA, &username, "Analytical", "the password is the user's own e-mail address or username").await;
     check(ADA, &["--username", "a@b"], PASSWORD, "a username has 3 to 50 characters and no @").await;
     check(ADA, &["--username", "ab"], PASSWORD, "a username has 3 to 50 characters and no @").await;
+}
+
+#[tokio::test]
+async fn an_administrator_s_common_password_is_taken_with_a_warning_in_development_and_refused_where_it_is_said()
+ {
+    let args = ["admin", "create", "--email", ADA, "--password-stdin"];
+    let place = Place::new();
+    let made = place.run_with_input(&args, "password123\n").await;
+    assert_eq!((made.code, &*made.stdout), (Some(0), "ada@example.com is an administrator\n"), "{made:?}");
+    assert_eq!(made.stderr.matches("among the most common ones").count(), 1, "{}", made.stderr);
+    let place = Place::new();
+    place.write("config.toml", "[auth]\ncommon_passwords = \"refuse\"");
+    place.run_with_input(&args, "password123\n").await.refuses("the password is among the most common ones");
 }
 
 #[tokio::test]

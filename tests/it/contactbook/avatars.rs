@@ -288,7 +288,7 @@ async fn a_picture_that_was_drawn_while_its_owner_was_deleted_is_kept_by_nobody(
     assert_eq!(send(&house, &ada, "DELETE", "/users/me", Value::Null).await.status, 200);
     let name = "a".repeat(24);
     let kept_by = app.write_as(caller, move |db| contacts::set_picture(db, id, &name, &picture)).await;
-    assert!(matches!(kept_by, Err(Error::Refusal(Refusal::TokenInvalid))), "{kept_by:?}");
+    assert!(matches!(kept_by, Err(Error::Refusal(Refusal::TokenRevoked))), "{kept_by:?}");
     assert_eq!(kept(&house), 0);
 }
 
@@ -379,7 +379,7 @@ async fn an_upload_without_its_file_is_refused_by_its_field() {
     let both = send_form(&house, &ada, "/api/contacts/x/avatar", Form::new().text("avatar", "x")).await;
     let unreadable = "Input should be a valid integer, unable to parse string as an integer";
     both.invalid(&[
-        ("int_parsing", json!(["path", "id"]), unreadable),
+        ("int_parsing", json!(["path", "contact_id"]), unreadable),
         ("missing", json!(["body", "file"]), "Field required"),
     ]);
     assert_eq!((kept(&house), all(&house, &ada).await), (0, json!([grace])));

@@ -1,5 +1,6 @@
 //! contactbook: the fields of a contact and of its list, their bounds, and the words of what is refused.
 
+use reqwest::multipart;
 use serde_json::{Value, json};
 
 use super::contacts::{add, all};
@@ -129,7 +130,7 @@ async fn every_fault_of_a_contact_is_told_at_once_in_the_order_of_its_fields() {
     let body = json!({ "additional": "x" });
     send(&house, &ada, "POST", "/api/contacts/", body.clone()).await.is(422, json!({ "detail": required }));
     let id = json!({
-        "type": "int_parsing", "loc": ["path", "id"], "input": "grace",
+        "type": "int_parsing", "loc": ["path", "contact_id"], "input": "grace",
         "msg": "Input should be a valid integer, unable to parse string as an integer",
     });
     let both: Vec<Value> = [id].into_iter().chain(required).collect();
@@ -268,4 +269,19 @@ async fn a_page_of_contacts_is_bounded_and_says_by_which_parameter_it_was_refuse
             { "type": "greater_than_equal", "loc": ["query", "limit"], "msg": at_least(1), "input": "0", "ctx": { "ge": 1 } },
         ] }),
     );
+}
+
+#[tokio::test]
+async fn a_page_s_form_in_which_no_file_was_chosen_has_no_file() {
+    let house = House::new().await;
+    let ada = member(&house, "ada").await;
+    let grace = add(&house, &ada, contact("Grace Hopper")).await;
+    let upload = async |file_name: &'static str| {
+        let nothing = multipart::Part::bytes(Vec::new()).file_name(file_name);
+        let form = multipart::Form::new().part("file", nothing);
+        let path = format!("/api/contacts/{}/avatar", grace["id"]);
+        answer(house.by(&ada, "PATCH", &path).multipart(form)).await
+    };
+    upload("").await.invalid(&[("missing", json!(["body", "file"]), "Field required")]);
+    upload("empty.png").await.refuses(415, "Unsupported image");
 }

@@ -329,7 +329,7 @@ async fn each_path_answers_with_and_without_its_slash_and_tells_its_methods() {
     let unreadable = "Input should be a valid integer, unable to parse string as an integer";
     for method in ["PUT", "DELETE"] {
         let refused = send(&house, &ada, method, "/api/contacts/bd", contact("Mine")).await;
-        refused.invalid(&[("int_parsing", json!(["path", "id"]), unreadable)]);
+        refused.invalid(&[("int_parsing", json!(["path", "contact_id"]), unreadable)]);
     }
     let options = answer(house.request("OPTIONS", "/api/contacts/bd")).await;
     assert_eq!(set(options.header("allow")), set("GET, HEAD, OPTIONS"));

@@ -199,7 +199,7 @@ async fn what_cannot_be_a_part_is_told_by_its_field_and_what_is_no_text_is_not_f
     let get =
         async |part: &str| send(&house, &ada, "GET", &format!("/api/contacts/{part}"), Value::Null).await;
     let entry = |kind: &str, msg: &str, input: Value, ctx: Value| {
-        let mut entry = json!({ "type": kind, "loc": ["path", "id"], "msg": msg, "input": input });
+        let mut entry = json!({ "type": kind, "loc": ["path", "contact_id"], "msg": msg, "input": input });
         if !ctx.is_null() {
             entry["ctx"] = ctx;
         }

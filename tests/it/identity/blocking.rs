@@ -92,7 +92,7 @@ async fn nobody_is_blocked_who_is_not_there() {
             [("9223372036854775808", too_large), ("x", none.clone()), ("1.5", none.clone()), ("1e3", none)]
         {
             let answer = send(&house, &admin, "POST", &format!("/admin/{act}/{id}"), Value::Null).await;
-            answer.is(422, fault(kind, ["path", "id"], msg, json!(id), ctx));
+            answer.is(422, fault(kind, ["path", "user_id"], msg, json!(id), ctx));
         }
     }
     assert_eq!(look_up::<i64>(&house, "select count(*) from users where blocked_at is not null"), 0);

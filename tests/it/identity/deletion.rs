@@ -46,9 +46,10 @@ impl Things {
     }
 }
 
-/// As `/users/deleted` shows somebody who was deleted so many seconds after the beginning.
+/// As `/users/deleted` shows somebody who registered at the beginning and was deleted so many seconds after it.
 fn gone(shown: Value, seconds: u64) -> Value {
-    with(shown, json!({ "deleted_at": after(seconds), "updated_at": after(seconds) }))
+    let updated_at = (seconds > 0).then(|| after(seconds));
+    with(shown, json!({ "deleted_at": after(seconds), "updated_at": updated_at }))
 }
 
 async fn deleted_users(house: &House, admin: &Account) -> Value {
@@ -385,9 +386,9 @@ async fn whoever_became_an_administrator_since_the_sign_in_neither_goes_nor_gets
     let promotion = users::Patch { role: Some(Role::Admin), ..users::Patch::default() };
     house.change(&caller.uuid().to_string(), promotion).await;
     let gone = app.write_as(caller, accounts::delete).await;
-    assert!(matches!(gone, Err(Error::Refusal(Refusal::TokenInvalid))), "{gone:?}");
+    assert!(matches!(gone, Err(Error::Refusal(Refusal::TokenRevoked))), "{gone:?}");
     let added = app.write_as(caller, |db| accounts::add_to_balance(db, 1)).await;
-    assert!(matches!(added, Err(Error::Refusal(Refusal::TokenInvalid))), "{added:?}");
+    assert!(matches!(added, Err(Error::Refusal(Refusal::TokenRevoked))), "{added:?}");
     assert_eq!(look_up::<i64>(&house, "select balance from users where deleted_at is null"), 0);
 }
 
@@ -507,7 +508,7 @@ async fn a_user_deleted_between_authentication_and_write_hears_of_a_dead_token()
         app.write_as(caller, |db| accounts::add_to_balance(db, 1)).await.map(drop),
         app.write_as(caller, accounts::delete).await,
     ] {
-        assert!(matches!(refused, Err(Error::Refusal(Refusal::TokenInvalid))), "{refused:?}");
+        assert!(matches!(refused, Err(Error::Refusal(Refusal::TokenRevoked))), "{refused:?}");
     }
 }
 

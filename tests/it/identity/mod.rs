@@ -51,11 +51,11 @@ struct Account {
 }
 
 impl Account {
-    /// As identity shows one who registered at the beginning, without names.
+    /// As identity shows one who registered at the beginning, without names; the clock has not moved since.
     fn shown(&self) -> Value {
         json!({
             "id": self.id, "email": self.email, "first_name": null, "last_name": null, "is_blocked": false,
-            "balance": 0, "created_at": BEGINNING_UTC, "updated_at": BEGINNING_UTC,
+            "balance": 0, "created_at": BEGINNING_UTC, "updated_at": null,
             "last_activity_at": BEGINNING_UTC, "role": "user",
         })
     }

@@ -31,7 +31,7 @@ async fn the_keys_of_a_user_are_in_the_order_of_the_contract() {
     let house = House::new().await;
     let ada = named(&house, "ada").await;
     let expected = format!(
-        r#"{{"id":1,"email":"ada@example.com","first_name":"Ada","last_name":"Lovelace","is_blocked":false,"balance":0,"created_at":"{0}","updated_at":"{0}","last_activity_at":"{0}","role":"user"}}"#,
+        r#"{{"id":1,"email":"ada@example.com","first_name":"Ada","last_name":"Lovelace","is_blocked":false,"balance":0,"created_at":"{0}","updated_at":null,"last_activity_at":"{0}","role":"user"}}"#,
         super::BEGINNING_UTC
     );
     assert_eq!(get(&house, &ada, "/users/me").await.text, expected);
@@ -79,6 +79,22 @@ async fn new_names_change_nothing_but_themselves_and_the_time_of_the_change() {
     let expected = with(ada.shown(), expected);
     changed.is(200, expected.clone());
     get(&house, &ada, "/users/profile").await.is(200, expected);
+}
+
+#[tokio::test]
+async fn the_time_of_the_last_change_is_null_until_something_was_changed() {
+    let house = House::new().await;
+    let ada = account(&house, "ada").await;
+    house.wait(90);
+    // Neither being there nor signing in is a change.
+    let seen = json!({ "last_activity_at": after(90) });
+    let ada = super::again(&house, &ada).await;
+    get(&house, &ada, "/users/me").await.is(200, with(ada.shown(), seen.clone()));
+    let change = send(&house, &ada, "PUT", "/users/profile", names("Ada", "Lovelace")).await;
+    let expected = with(with(ada.named(), seen), json!({ "updated_at": after(90) }));
+    change.is(200, expected.clone());
+    let house = house.restart().await;
+    get(&house, &ada, "/users/me").await.is(200, expected);
 }
 
 #[tokio::test]

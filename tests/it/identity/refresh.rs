@@ -12,6 +12,9 @@ use crate::house::{Answer, House, PASSWORD};
 
 const WEEK: u64 = 7 * 86_400;
 
+/// What is said of a text that is no token of this server's.
+const UNREADABLE: &str = "Invalid refresh token";
+
 /// What bookshelf says of a token that was spent or whose session has ended.
 const REVOKED: &str = "Refresh token has been revoked";
 
@@ -143,9 +146,10 @@ async fn the_log_out_of_one_session_leaves_the_kept_token_of_another() {
 async fn what_is_no_refresh_token_is_refused_and_not_shown() {
     let house = House::new().await;
     let ada = account(&house, "ada").await;
-    renew(&house, &ada.access).await.refuses(401, "Invalid refresh token");
+    // One that can be read is told otherwise than one that cannot: of another kind, over, or ended.
+    renew(&house, &ada.access).await.refuses(401, BAD_REFRESH);
     for token in ["", "x", "a.b.c", &ada.refresh[1..], &"x".repeat(10_000)] {
-        renew(&house, token).await.refuses(401, BAD_REFRESH);
+        renew(&house, token).await.refuses(401, UNREADABLE);
     }
     let missing =
         json!({ "type": "missing", "loc": ["body", "refresh_token"], "msg": "Field required", "input": {} });
@@ -160,6 +164,10 @@ async fn what_is_no_refresh_token_is_refused_and_not_shown() {
         answer.is(422, json!({ "detail": [entry] }));
     }
     pair(&house.post("/auth/refresh/", json!({ "refresh_token": ada.refresh })).await);
+    house.wait(WEEK);
+    let over = renew(&house, &ada.refresh).await;
+    over.refuses(401, BAD_REFRESH);
+    assert_eq!(over.header("www-authenticate"), "Bearer error=\"invalid_token\"");
 }
 
 #[tokio::test]

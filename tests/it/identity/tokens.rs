@@ -146,7 +146,7 @@ async fn a_token_comes_before_the_input_the_input_before_the_right_and_the_right
     let admin = account_as(&house, "root", Role::Admin).await;
     let ada = account(&house, "ada").await;
     let no_integer = "Input should be a valid integer, unable to parse string as an integer";
-    let malformed = fault("int_parsing", ["path", "id"], no_integer, json!("x"), Value::Null);
+    let malformed = fault("int_parsing", ["path", "user_id"], no_integer, json!("x"), Value::Null);
     for act in ["block", "unblock"] {
         let bad = format!("/admin/{act}/x");
         send(&house, None, "POST", &bad, Value::Null).await.refuses(401, NO_TOKEN);

@@ -269,3 +269,32 @@ fn of_the_users_who_were_there_before_those_who_never_came_are_among_the_unconfi
     let left: i64 = conn.query_row("select count(*) from unconfirmed", [], |row| row.get(0)).unwrap();
     assert_eq!(left, 0);
 }
+
+#[test]
+fn users_are_found_by_their_last_activity_or_registration_and_the_former_order_comes_back() {
+    let file = file();
+    file.up(Some(14));
+    let before = file.schema();
+    file.insert_users(1..=3);
+    let conn = connect(&file.path);
+    conn.execute_batch(
+        "update users set created_at = 30 where id = 1;
+         update users set last_activity_at = 20 where id = 2;
+         update users set created_at = 10 where id = 3;",
+    )
+    .unwrap();
+    file.up(None);
+    let mut statement = conn
+        .prepare(
+            "select id from users indexed by users_activity where deleted_at is null
+             order by coalesce(last_activity_at, created_at), id",
+        )
+        .unwrap();
+    let ids: Vec<i64> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    assert_eq!(ids, [3, 2, 1]);
+    drop(statement);
+    while migrate::status(&file.path).unwrap()[14].applied_at.is_some() {
+        migrate::down(&file.path, &file.clock, 1).unwrap();
+    }
+    assert_eq!(file.schema(), before);
+}

@@ -61,7 +61,7 @@ async fn whoever_stole_a_token_does_not_get_the_account_by_changing_its_address(
     assert!(told.text.contains("7 days") && !told.text.contains("thief"), "{}", told.text);
 
     let done = put_back(&house, &told).await;
-    done.is(200, json!({ "message": "Email restored" }));
+    done.is(200, json!({ "message": "Address restored" }));
     assert_eq!(me(&house, &ada.access).await, 401);
     assert_eq!(refresh(&house, &ada.refresh).await.status, 401);
     assert_eq!(house.log_in("ada@example.com", PASSWORD).await.status, 401, "the password is void");
@@ -100,7 +100,7 @@ async fn no_chain_of_changes_takes_the_link_of_the_first_one_away() {
     let changed = send(&house, &ada, "POST", "/api/v1.0/users/change-password", body).await;
     assert_eq!(changed.status, 200, "{}", changed.text);
     house.wait(7 * DAY - 60);
-    put_back(&house, &owners).await.is(200, json!({ "message": "Email restored" }));
+    put_back(&house, &owners).await.is(200, json!({ "message": "Address restored" }));
     assert_eq!(house.log_in("ada@example.com", NEW_PASSWORD).await.status, 200);
     assert_eq!(look_up::<String>(&house, "select email from users"), "ada@example.com");
     assert_eq!(look_up::<i64>(&house, "select count(*) from proofs"), 0, "no link of the thief's is left");
@@ -348,7 +348,7 @@ async fn the_last_address_that_was_confirmed_can_be_put_back_after_a_later_chang
     let owners = notices.iter().find(|told| told.to == "ada@example.com").unwrap();
     let thiefs = notices.iter().find(|told| told.to == "thief@example.com").unwrap();
     assert_eq!((owners.link.is_empty(), thiefs.link.is_empty()), (false, true));
-    put_back(&house, owners).await.is(200, json!({ "message": "Email restored" }));
+    put_back(&house, owners).await.is(200, json!({ "message": "Address restored" }));
     assert_eq!(look_up::<String>(&house, "select email from users"), "ada@example.com");
     house.forget_letters().await;
 }

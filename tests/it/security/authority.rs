@@ -110,7 +110,7 @@ async fn refuses_all_writes_after(how: &'static str, group: usize) {
     lost.await.unwrap().unwrap();
     for (what, write) in writes {
         let refused = write.await.unwrap();
-        let expected = if how == "deactivation" { Refusal::TokenOfInactive } else { Refusal::TokenInvalid };
+        let expected = if how == "deactivation" { Refusal::TokenOfInactive } else { Refusal::TokenRevoked };
         assert!(
             matches!(&refused, Err(Error::Refusal(refusal)) if *refusal == expected),
             "{what} after a {how}: {refused:?}"
@@ -189,7 +189,7 @@ async fn an_administrator_demoted_while_a_password_is_hashed_creates_nobody() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     drop(release);
     demoted.await.unwrap().unwrap();
-    creation.await.unwrap().refuses(401, "Could not validate credentials");
+    creation.await.unwrap().refuses(401, "Token has been revoked");
     assert_eq!(look_up::<i64>(&house, "select count(*) from users where username = 'eve'"), 0);
 }
 
@@ -283,7 +283,7 @@ async fn whoever_changes_a_password_with_a_token_that_dies_meanwhile_changes_not
     tokio::time::sleep(Duration::from_millis(200)).await;
     drop(release);
     lost.await.unwrap().unwrap();
-    change.await.unwrap().refuses(401, "Could not validate credentials");
+    change.await.unwrap().refuses(401, "Token has been revoked");
     assert_eq!(house.log_in(&ada.email, crate::house::PASSWORD).await.status, 200);
 }
 

@@ -61,12 +61,10 @@ impl Range {
     }
 
     fn fill(&self, path: &str, with: Option<&str>) -> String {
-        // identity names users by their numbers.
-        let id = if path.starts_with("/admin/") { "1" } else { &*self.item };
         path.replace("{user_uuid}", with.unwrap_or(&self.admin.uuid))
             .replace("{book_uuid}", with.unwrap_or(&self.book))
-            .replace("/contacts/{id}", &format!("/contacts/{}", with.unwrap_or("1")))
-            .replace("{id}", with.unwrap_or(id))
+            .replace("{contact_id}", with.unwrap_or("1"))
+            .replace("{id}", with.unwrap_or(&self.item))
             .replace("{user_id}", with.unwrap_or("1"))
             .replace("{todo_id}", with.unwrap_or("1"))
             .replace("{email}", with.unwrap_or("root@example.com"))

@@ -238,7 +238,7 @@ async fn whoever_was_deleted_between_the_question_and_the_deed_is_refused_withou
     let added = app.write_as(caller, move |db| books::create(db, uuid, &new_book()).map(drop)).await;
     let ended = app.write_as(caller, sessions::end_own).await;
     for refused in [added, ended, app.write_as(caller, sessions::end).await] {
-        assert!(matches!(refused, Err(Error::Refusal(Refusal::TokenInvalid))), "{refused:?}");
+        assert!(matches!(refused, Err(Error::Refusal(Refusal::TokenRevoked))), "{refused:?}");
     }
 }
 

@@ -470,9 +470,14 @@ async fn a_bad_token_is_told_as_one_and_a_missing_one_as_nothing() {
     let nothing = house.get("/api/v1.0/users/me").await;
     assert_eq!((nothing.status, nothing.header("www-authenticate")), (401, "Bearer"));
     log_out(&house, &ada.access).await;
-    for token in ["x", "a.b.c", &ada.access, &ada.refresh] {
+    for (token, sentence) in [
+        ("x", "Could not validate credentials"),
+        ("a.b.c", "Could not validate credentials"),
+        (&ada.access, "Token has been revoked"),
+        (&ada.refresh, "Could not validate credentials"),
+    ] {
         let bad = answer(house.request("GET", "/api/v1.0/users/me").bearer_auth(token)).await;
-        bad.refuses(401, "Could not validate credentials");
+        bad.refuses(401, sentence);
         assert!(bad.header("www-authenticate").starts_with("Bearer "));
         assert!(bad.header("www-authenticate").contains("error=\"invalid_token\""));
     }

@@ -104,7 +104,7 @@ async fn log_out_by_get_ends_the_token_everywhere_at_once_and_for_good() {
         assert_eq!(out.header("cache-control"), "no-store");
         is_dead(&house, &ada).await;
         let answer = send(&house, &ada, "GET", "/api/v1.0/users/me", Value::Null).await;
-        answer.refuses(401, "Could not validate credentials");
+        answer.refuses(401, "Token has been revoked");
         let answer = send(&house, &ada, "GET", "/v1/auth/me", Value::Null).await;
         assert_eq!(
             (answer.status, &answer.body["error"]["message"]),
