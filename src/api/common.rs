@@ -20,19 +20,19 @@ use crate::http::validate::Broken;
 
 /// The form that somebody signs in with (RFC 6749 §4.3.2); `username` is the e-mail address.
 #[derive(Debug)]
-pub struct LogIn {
+pub struct LoginForm {
     username: String,
     password: Password,
 }
 
-impl LogIn {
+impl LoginForm {
     /// The attempt, from this address.
     pub fn from(self, address: Address) -> SignIn {
         SignIn { login: Login::Email(self.username), password: self.password, address: address.0 }
     }
 }
 
-impl Input for LogIn {
+impl Input for LoginForm {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let username =
             fields.required("username", text(0, usize::MAX, "ada@example.com").about("The e-mail address."));
@@ -100,11 +100,11 @@ impl UserChange {
 
 /// A refresh token.
 #[derive(Debug)]
-pub struct Refresh {
+pub struct TokenRefresh {
     pub refresh_token: String,
 }
 
-impl Input for Refresh {
+impl Input for TokenRefresh {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let refresh_token = fields.required("refresh_token", Token);
         Some(Self { refresh_token: refresh_token? })

@@ -191,8 +191,8 @@ fn headers() -> Value {
     })
 }
 
-/// Adds to each operation what it may be refused with, the headers and examples of its answers, and an id
-/// of its own where it answers under two paths.
+/// Adds to each operation what it may be refused with, the headers and examples of its answers, and its id:
+/// the API and the handler.
 fn complete(paths: &mut Map<String, Value>, schemas: &Value) {
     let mut first_paths = BTreeMap::new();
     let mut aliases = Vec::new();
@@ -202,14 +202,18 @@ fn complete(paths: &mut Map<String, Value>, schemas: &Value) {
         let (api, voice) = found.map_or((None, &HOUSE), |(api, voice)| (Some(api), voice));
         let is_alias = api.is_some_and(|api| api.aliases.iter().any(|alias| path.starts_with(alias)));
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
-            let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
-            if let Some(message) = api.and_then(|api| (api.message)(&id)) {
+            // By its type until now, such as `satchel.api.bookshelf.auth.login`.
+            let handler = operation["operationId"].as_str().unwrap_or_default();
+            let handler = handler.rsplit('.').next().unwrap_or_default().to_owned();
+            let id = format!("{}_{handler}", api.map_or(TAG_HOUSE, |api| api.name));
+            operation["operationId"] = json!(id);
+            if let Some(message) = api.and_then(|api| (api.message)(&handler)) {
                 operation["responses"]["200"]["content"]["application/json"]["example"] = json!(message);
             }
             add_examples(operation, schemas);
             let envelope = Envelope::of(api, voice);
             envelope.wrap_invalid(operation);
-            for refusal in refusals(api, &id, method, operation) {
+            for refusal in refusals(api, &handler, method, operation) {
                 envelope.add_refusal(operation, envelope.voice.say(&refusal));
             }
             envelope.add_refusal(operation, (StatusCode::INTERNAL_SERVER_ERROR, INTERNAL_ERROR.into()));
@@ -253,9 +257,9 @@ fn example(schema: &Value, schemas: &Value) -> Option<Value> {
     schemas[name]["examples"].get(0).cloned()
 }
 
-fn refusals(api: Option<&'static Api>, id: &str, method: &str, operation: &Value) -> Vec<Refusal> {
+fn refusals(api: Option<&'static Api>, handler: &str, method: &str, operation: &Value) -> Vec<Refusal> {
     let Some(api) = api else { return Vec::new() };
-    let mut refusals = (api.refusals)(id);
+    let mut refusals = (api.refusals)(handler);
     if operation["security"] == json!([{ "bearer": [] }]) {
         refusals.extend([Refusal::NotAuthenticated, Refusal::TokenInvalid]);
     }

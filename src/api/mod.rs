@@ -39,10 +39,10 @@ pub struct Api {
     routes: fn() -> Vec<Router>,
     /// Paths under which operations answer that have another, first one.
     aliases: &'static [&'static str],
-    /// What an operation may be refused with, besides what its arguments imply.
-    refusals: fn(operation: &str) -> Vec<Refusal>,
+    /// What an operation, named by its handler, may be refused with, besides what its arguments imply.
+    refusals: fn(handler: &str) -> Vec<Refusal>,
     /// What an operation says that answers with a message.
-    message: fn(operation: &str) -> Option<Message>,
+    message: fn(handler: &str) -> Option<Message>,
     /// The schema of its envelope at a status and what the document calls it, where it is one of its own.
     error_schema: fn(StatusCode) -> Option<(&'static str, Value)>,
 }
@@ -148,7 +148,7 @@ struct Health {
 /// See whether the process answers
 ///
 /// Asks nothing of the database.
-#[endpoint(operation_id = "get_health", tags(TAG_HOUSE))]
+#[endpoint(tags(TAG_HOUSE))]
 async fn get_health() -> Done<Health> {
     Done(Health { status: "ok" })
 }
@@ -168,7 +168,7 @@ struct KeySet {
 /// Get the public signing keys
 ///
 /// Whoever has them can verify a token without asking this server: EdDSA over Ed25519 (RFC 8037).
-#[endpoint(operation_id = "get_signing_keys", tags(TAG_HOUSE))]
+#[endpoint(tags(TAG_HOUSE))]
 async fn get_signing_keys(app: App) -> Result<Done<KeySet>, Failure> {
     let mut set = app.auth.jwks();
     Ok(Done(KeySet { keys: set["keys"].take() }))

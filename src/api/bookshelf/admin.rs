@@ -7,7 +7,7 @@ use salvo::oapi::endpoint;
 
 use super::TAG_ADMIN;
 use super::auth::Register;
-use super::users::{ShowUser, UserPath, UserUpdate, deleted};
+use super::users::{UserOut, UserPath, UserUpdate, deleted};
 use crate::api::common::UserChange;
 use crate::app::App;
 use crate::domain::auth::{Caller, WriteAs};
@@ -19,13 +19,13 @@ use crate::http::rules::{Flag, one_of};
 
 /// What an administrator makes a user of.
 #[derive(Debug)]
-struct AdminCreate {
+struct AdminUserCreate {
     register: Register,
     role: Role,
     is_active: bool,
 }
 
-impl Input for AdminCreate {
+impl Input for AdminUserCreate {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let register = Register::read(fields);
         let role = fields.or("role", one_of(&Role::WORDS).in_any_case(), Role::User);
@@ -36,9 +36,9 @@ impl Input for AdminCreate {
 
 /// What an administrator may change of a user.
 #[derive(Debug)]
-struct AdminUpdate(UserChange);
+struct AdminUserUpdate(UserChange);
 
-impl Input for AdminUpdate {
+impl Input for AdminUserUpdate {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let change = UserChange::read(fields, |fields| {
             let profile = UserUpdate::read_profile(fields);
@@ -76,38 +76,38 @@ impl Input for ActiveQuery {
 }
 
 /// Make a user of any role
-#[endpoint(operation_id = "admin_create_user", tags(TAG_ADMIN))]
+#[endpoint(tags(TAG_ADMIN))]
 pub async fn admin_create_user(
     app: App,
     _caller: Caller,
     address: Address,
-    input: Valid<Json<AdminCreate>>,
+    input: Valid<Json<AdminUserCreate>>,
     admin: Administrator,
-) -> Result<Created<ShowUser>, Failure> {
+) -> Result<Created<UserOut>, Failure> {
     let Json(given) = input.0;
     let new = given.register.new_user(&app);
     let standing = (given.role, given.is_active);
     let user =
         app.auth.create_user(&app.db, admin.0, new, standing, given.register.password, address.0).await?;
-    Ok(Created(ShowUser::whole(user)))
+    Ok(Created(UserOut::whole(user)))
 }
 
 /// Change any user
-#[endpoint(operation_id = "admin_update_user", tags(TAG_ADMIN))]
+#[endpoint(tags(TAG_ADMIN))]
 pub async fn admin_update_user(
     app: App,
     caller: Caller,
     from: Address,
-    input: Valid<(Path<UserPath>, Json<AdminUpdate>)>,
+    input: Valid<(Path<UserPath>, Json<AdminUserUpdate>)>,
     admin: Administrator,
-) -> Result<Done<ShowUser>, Failure> {
-    let (Path(path), Json(AdminUpdate(update))) = input.0;
+) -> Result<Done<UserOut>, Failure> {
+    let (Path(path), Json(AdminUserUpdate(update))) = input.0;
     update.admit(&app, &caller, from, |db| users::by_uuid(db, path.uuid)).await?;
     patch(&app, admin, path, update.patch).await
 }
 
 /// Delete any user
-#[endpoint(operation_id = "admin_delete_user", tags(TAG_ADMIN))]
+#[endpoint(tags(TAG_ADMIN))]
 pub async fn admin_delete_user(
     app: App,
     _caller: Caller,
@@ -124,13 +124,13 @@ pub async fn admin_delete_user(
 /// Change a user's role
 ///
 /// Another role ends every token of the user.
-#[endpoint(operation_id = "admin_set_role", tags(TAG_ADMIN))]
+#[endpoint(tags(TAG_ADMIN))]
 pub async fn admin_set_role(
     app: App,
     _caller: Caller,
     input: Valid<(Path<UserPath>, Query<RoleQuery>)>,
     admin: Administrator,
-) -> Result<Done<ShowUser>, Failure> {
+) -> Result<Done<UserOut>, Failure> {
     let (Path(path), Query(query)) = input.0;
     patch(&app, admin, path, Patch { role: Some(query.new_role), ..Patch::default() }).await
 }
@@ -138,13 +138,13 @@ pub async fn admin_set_role(
 /// Activate or deactivate a user
 ///
 /// Deactivation ends every token of the user.
-#[endpoint(operation_id = "admin_set_active", tags(TAG_ADMIN))]
+#[endpoint(tags(TAG_ADMIN))]
 pub async fn admin_set_active(
     app: App,
     _caller: Caller,
     input: Valid<(Path<UserPath>, Query<ActiveQuery>)>,
     admin: Administrator,
-) -> Result<Done<ShowUser>, Failure> {
+) -> Result<Done<UserOut>, Failure> {
     let (Path(path), Query(query)) = input.0;
     patch(&app, admin, path, Patch { is_active: Some(query.is_active), ..Patch::default() }).await
 }
@@ -154,10 +154,10 @@ async fn patch(
     Administrator(caller): Administrator,
     path: UserPath,
     patch: Patch,
-) -> Result<Done<ShowUser>, Failure> {
+) -> Result<Done<UserOut>, Failure> {
     let room = patch.room();
     let change =
         move |db: &WriteAs| users::update_as_admin(db, &db.admin()?, &users::by_uuid(db, path.uuid)?, &patch);
     let user = app.auth.write_as(&app.db, caller, room, change).await?;
-    Ok(Done(ShowUser::whole(user)))
+    Ok(Done(UserOut::whole(user)))
 }

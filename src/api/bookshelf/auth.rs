@@ -4,8 +4,8 @@ use salvo::Writer;
 use salvo::oapi::endpoint;
 
 use super::TAG_AUTH;
-use super::users::ShowUser;
-use crate::api::common::{LogIn, Refresh, TokenPair};
+use super::users::UserOut;
+use crate::api::common::{LoginForm, TokenPair, TokenRefresh};
 use crate::app::App;
 use crate::domain::auth::passwords::Password;
 use crate::domain::auth::{Caller, sessions};
@@ -64,25 +64,25 @@ impl Input for Register {
 /// Register a user
 ///
 /// Makes a user with the role `user`. Whoever registered may sign in at every API.
-#[endpoint(operation_id = "register_user", tags(TAG_AUTH))]
-pub async fn register_user(
+#[endpoint(tags(TAG_AUTH))]
+pub async fn register(
     app: App,
     address: Address,
     input: Valid<Json<Register>>,
-) -> Result<Created<ShowUser>, Failure> {
+) -> Result<Created<UserOut>, Failure> {
     let Json(given) = input.0;
     let user = app.auth.sign_up(&app.db, given.new_user(&app), given.password, address.0).await?;
-    Ok(Created(ShowUser::whole(user)))
+    Ok(Created(UserOut::whole(user)))
 }
 
 /// Sign in
 ///
 /// Takes a form in which `username` is the e-mail address.
-#[endpoint(operation_id = "log_in", tags(TAG_AUTH))]
-pub async fn log_in(
+#[endpoint(tags(TAG_AUTH))]
+pub async fn login(
     app: App,
     address: Address,
-    input: Valid<Form<LogIn>>,
+    input: Valid<Form<LoginForm>>,
 ) -> Result<Done<TokenPair>, Failure> {
     let Form(given) = input.0;
     let tokens = app.auth.sign_in(&app.db, given.from(address), app.config.bookshelf.lifetimes()).await?;
@@ -92,8 +92,8 @@ pub async fn log_in(
 /// Get new tokens for a refresh token
 ///
 /// The token is spent by this. Sent again later, it ends the whole session.
-#[endpoint(operation_id = "refresh_tokens", tags(TAG_AUTH))]
-pub async fn refresh_tokens(app: App, input: Valid<Json<Refresh>>) -> Result<Done<TokenPair>, Failure> {
+#[endpoint(tags(TAG_AUTH))]
+pub async fn refresh(app: App, input: Valid<Json<TokenRefresh>>) -> Result<Done<TokenPair>, Failure> {
     let Json(given) = input.0;
     let lifetimes = app.config.bookshelf.lifetimes();
     let tokens = app.auth.refresh(&app.db, &given.refresh_token, lifetimes).await?;
@@ -103,8 +103,8 @@ pub async fn refresh_tokens(app: App, input: Valid<Json<Refresh>>) -> Result<Don
 /// Sign out
 ///
 /// Ends the session: its access token and its refresh token.
-#[endpoint(operation_id = "log_out", tags(TAG_AUTH))]
-pub async fn log_out(app: App, caller: Caller) -> Result<Done<Message>, Failure> {
+#[endpoint(tags(TAG_AUTH))]
+pub async fn logout(app: App, caller: Caller) -> Result<Done<Message>, Failure> {
     app.take_away_as(caller, sessions::end).await?;
     Ok(Done(Message::new(LOGGED_OUT)))
 }
@@ -112,8 +112,8 @@ pub async fn log_out(app: App, caller: Caller) -> Result<Done<Message>, Failure>
 /// Sign out everywhere
 ///
 /// Ends every session of the caller, on every API.
-#[endpoint(operation_id = "log_out_everywhere", tags(TAG_AUTH))]
-pub async fn log_out_everywhere(app: App, caller: Caller) -> Result<Done<Message>, Failure> {
+#[endpoint(tags(TAG_AUTH))]
+pub async fn logout_all(app: App, caller: Caller) -> Result<Done<Message>, Failure> {
     app.take_away_as(caller, sessions::end_own).await?;
     Ok(Done(Message::new(LOGGED_OUT_EVERYWHERE)))
 }

@@ -132,7 +132,7 @@ impl Input for BookUpdate {
 }
 
 /// List all books, newest first
-#[endpoint(operation_id = "list_books", tags(TAG_BOOKS))]
+#[endpoint(tags(TAG_BOOKS))]
 pub async fn list_books(
     app: App,
     room: Room,
@@ -143,7 +143,7 @@ pub async fn list_books(
 }
 
 /// List one's own books, newest first
-#[endpoint(operation_id = "list_own_books", tags(TAG_BOOKS))]
+#[endpoint(tags(TAG_BOOKS))]
 pub async fn list_own_books(
     app: App,
     caller: Caller,
@@ -168,7 +168,7 @@ async fn list(
 }
 
 /// Get a book
-#[endpoint(operation_id = "get_book", tags(TAG_BOOKS))]
+#[endpoint(tags(TAG_BOOKS))]
 pub async fn get_book(app: App, input: Valid<Path<BookPath>>) -> Result<Done<BookOut>, Failure> {
     let Path(path) = input.0;
     let book = app.db.read(|db| books::by_uuid(db, path.uuid))?;
@@ -176,7 +176,7 @@ pub async fn get_book(app: App, input: Valid<Path<BookPath>>) -> Result<Done<Boo
 }
 
 /// Add a book
-#[endpoint(operation_id = "create_book", tags(TAG_BOOKS))]
+#[endpoint(tags(TAG_BOOKS))]
 pub async fn create_book(
     app: App,
     caller: Caller,
@@ -191,7 +191,7 @@ pub async fn create_book(
 /// Change a book
 ///
 /// One's own; any for moderators and administrators.
-#[endpoint(operation_id = "update_book", tags(TAG_BOOKS))]
+#[endpoint(tags(TAG_BOOKS))]
 pub async fn update_book(
     app: App,
     caller: Caller,
@@ -205,7 +205,7 @@ pub async fn update_book(
 /// Delete a book
 ///
 /// One's own; any for moderators and administrators.
-#[endpoint(operation_id = "delete_book", tags(TAG_BOOKS))]
+#[endpoint(tags(TAG_BOOKS))]
 pub async fn delete_book(
     app: App,
     caller: Caller,

@@ -56,14 +56,14 @@ fn routes() -> Vec<Router> {
             .push(at("{user_uuid}").patch(admin::admin_update_user).delete(admin::admin_delete_user).into())
     };
     let auth = Router::with_path("auth")
-        .push(at("register").post(auth::register_user).into())
-        .push(at("login").post(auth::log_in).into())
-        .push(at("refresh").post(auth::refresh_tokens).into())
-        .push(at("logout").post(auth::log_out).into())
-        .push(at("logout-all").post(auth::log_out_everywhere).into());
+        .push(at("register").post(auth::register).into())
+        .push(at("login").post(auth::login).into())
+        .push(at("refresh").post(auth::refresh).into())
+        .push(at("logout").post(auth::logout).into())
+        .push(at("logout-all").post(auth::logout_all).into());
     let users = Router::with_path("users")
         .push(at("/").get(users::list_users).into())
-        .push(at("me").get(users::get_own_user).into())
+        .push(at("me").get(users::me).into())
         .push(at("change-password").post(users::change_password).into())
         .push(at("email/{email}").get(users::get_user_by_email).into())
         .push(admin("admin", "create"))
@@ -91,15 +91,15 @@ fn routes() -> Vec<Router> {
 }
 
 /// What each operation may be refused with, besides what its arguments imply.
-fn refusals(operation: &str) -> Vec<Refusal> {
+fn refusals(handler: &str) -> Vec<Refusal> {
     let user = super::EXAMPLE_ID;
     let no_user = Refusal::UserNotFound(UserKey::Uuid(user));
     let taken = super::example_taken(Act::Create);
     let shut_out = [Refusal::UserInactive, Refusal::UserBlocked, Refusal::UserDeleted];
-    match operation {
-        "register_user" => super::example_sign_up_refusals(&taken),
-        "log_in" => super::example_sign_in_refusals(),
-        "refresh_tokens" => [
+    match handler {
+        "register" => super::example_sign_up_refusals(&taken),
+        "login" => super::example_sign_in_refusals(),
+        "refresh" => [
             &[Refusal::RefreshInvalid, Refusal::RefreshWrongKind, Refusal::RefreshRevoked][..],
             &[Refusal::EmailUnconfirmed],
             &shut_out,
@@ -140,10 +140,10 @@ fn refusals(operation: &str) -> Vec<Refusal> {
 }
 
 /// What the operations say that answer with a message.
-fn message(operation: &str) -> Option<Message> {
-    match operation {
-        "log_out" => Some(Message::new(auth::LOGGED_OUT)),
-        "log_out_everywhere" => Some(Message::new(auth::LOGGED_OUT_EVERYWHERE)),
+fn message(handler: &str) -> Option<Message> {
+    match handler {
+        "logout" => Some(Message::new(auth::LOGGED_OUT)),
+        "logout_all" => Some(Message::new(auth::LOGGED_OUT_EVERYWHERE)),
         "change_password" => Some(Message::new(users::PASSWORD_CHANGED)),
         "delete_user" | "admin_delete_user" => Some(users::deleted(super::EXAMPLE_ID)),
         _ => None,

@@ -34,7 +34,7 @@ pub const PASSWORD_CHANGED: &str = "Password changed successfully";
     "uuid": "019a9d5e-6c1f-7c3b-8a54-3f0c1f4e2d10", "role": "user", "is_active": true,
     "created_at": "2026-11-21T05:06:39.560803", "updated_at": "2026-11-21T05:06:39.560803",
 })))]
-pub struct ShowUser {
+pub struct UserOut {
     username: String,
     /// Null to strangers, and where the server says so to other members, unless they named it.
     #[salvo(schema(required = true))]
@@ -76,7 +76,7 @@ impl From<Role> for RoleOut {
     }
 }
 
-impl ShowUser {
+impl UserOut {
     /// Everything there is to see.
     pub fn whole(user: User) -> Self {
         Self {
@@ -119,8 +119,8 @@ impl ShowUser {
 pub struct UserWithBooks {
     #[serde(flatten)]
     #[salvo(schema(inline))]
-    user: ShowUser,
-    books: Vec<BookOfUser>,
+    user: UserOut,
+    books: Vec<BookSummary>,
 }
 
 /// A book as its owner's page shows it.
@@ -128,14 +128,14 @@ pub struct UserWithBooks {
 #[salvo(schema(example = json!({
     "uuid": "019a9d5e-6c1f-7c3b-8a54-3f0c1f4e2d10", "title": "Dune", "author": "Frank Herbert", "publisher": "Chilton Books",
 })))]
-pub struct BookOfUser {
+pub struct BookSummary {
     uuid: Uuid,
     title: String,
     author: String,
     publisher: String,
 }
 
-impl From<Book> for BookOfUser {
+impl From<Book> for BookSummary {
     fn from(book: Book) -> Self {
         Self { uuid: book.uuid, title: book.title, author: book.author, publisher: book.publisher }
     }
@@ -212,9 +212,9 @@ impl Input for PasswordChange {
 }
 
 /// Get one's own profile with one's books
-#[endpoint(operation_id = "get_own_user", tags(TAG_USERS))]
-pub async fn get_own_user(app: App, caller: Caller, room: Room) -> Result<Large<UserWithBooks>, Failure> {
-    let read = move |db: &Read| with_books(db, room, caller.uuid(), ShowUser::whole);
+#[endpoint(tags(TAG_USERS))]
+pub async fn me(app: App, caller: Caller, room: Room) -> Result<Large<UserWithBooks>, Failure> {
+    let read = move |db: &Read| with_books(db, room, caller.uuid(), UserOut::whole);
     Ok(app.db.scan(read).await?)
 }
 
@@ -222,36 +222,36 @@ fn with_books(
     db: &Read,
     room: Room,
     uuid: Uuid,
-    show: impl FnOnce(User) -> ShowUser,
+    show: impl FnOnce(User) -> UserOut,
 ) -> Result<Large<UserWithBooks>> {
     let user = users::by_uuid(db, uuid)?;
     let room = room.take(BOOKS_SHOWN_MAX)?;
     let books = books::list(db, Shelf::Of(user.id), None, BOOKS_SHOWN_MAX)?;
-    let books = books.into_iter().map(BookOfUser::from).collect();
+    let books = books.into_iter().map(BookSummary::from).collect();
     room.write(&UserWithBooks { user: show(user), books })
 }
 
 /// List the users, newest first
-#[endpoint(operation_id = "list_users", tags(TAG_USERS))]
+#[endpoint(tags(TAG_USERS))]
 pub async fn list_users(
     app: App,
     visitor: Visitor,
     room: Room,
     input: Valid<Query<PageQuery>>,
-) -> Result<Page<Vec<ShowUser>>, Failure> {
+) -> Result<Page<Vec<UserOut>>, Failure> {
     let Query(PageQuery { limit, cursor }) = input.0;
     directory::refuse_browsing(app.config.users.directory, visitor.0.as_ref())?;
     let shows = app.clone();
     let read = move |db: &Read| {
         let room = room.take(limit)?;
         let found = directory::list(db, cursor, limit + 1)?;
-        page(room, found, limit, |user| user.id.0, |user| ShowUser::to(&shows, &visitor, user))
+        page(room, found, limit, |user| user.id.0, |user| UserOut::to(&shows, &visitor, user))
     };
     Ok(app.db.page(limit, read).await?)
 }
 
 /// Get a user with his books
-#[endpoint(operation_id = "get_user", tags(TAG_USERS))]
+#[endpoint(tags(TAG_USERS))]
 pub async fn get_user(
     app: App,
     visitor: Visitor,
@@ -261,50 +261,50 @@ pub async fn get_user(
     let Path(path) = input.0;
     directory::refuse_browsing(app.config.users.directory, visitor.0.as_ref())?;
     let shows = app.clone();
-    let read = move |db: &Read| with_books(db, room, path.uuid, |user| ShowUser::to(&shows, &visitor, user));
+    let read = move |db: &Read| with_books(db, room, path.uuid, |user| UserOut::to(&shows, &visitor, user));
     Ok(app.db.scan(read).await?)
 }
 
 /// Find a user by e-mail address
 ///
 /// The address is compared without regard to case.
-#[endpoint(operation_id = "get_user_by_email", tags(TAG_USERS))]
+#[endpoint(tags(TAG_USERS))]
 pub async fn get_user_by_email(
     app: App,
     visitor: Visitor,
     input: Valid<Path<EmailPath>>,
-) -> Result<Done<ShowUser>, Failure> {
+) -> Result<Done<UserOut>, Failure> {
     let Path(path) = input.0;
     directory::refuse_browsing(app.config.users.directory, visitor.0.as_ref())?;
     let user = app.db.read(|db| users::by_email(db, &path.email))?;
     // Whoever asked knows the address.
     let email = Some(user.email.clone());
-    Ok(Done(ShowUser { email, ..ShowUser::to(&app, &visitor, user) }))
+    Ok(Done(UserOut { email, ..UserOut::to(&app, &visitor, user) }))
 }
 
 /// Change a profile
 ///
 /// The caller's own; anybody's for administrators. A new e-mail address is unconfirmed and is asked to confirm itself by
 /// a letter; a letter to the old one has a link that puts it back for seven days.
-#[endpoint(operation_id = "update_user", tags(TAG_USERS))]
+#[endpoint(tags(TAG_USERS))]
 pub async fn update_user(
     app: App,
     caller: Caller,
     from: Address,
     input: Valid<(Path<UserPath>, Json<UserUpdate>)>,
-) -> Result<Done<ShowUser>, Failure> {
+) -> Result<Done<UserOut>, Failure> {
     let (Path(path), Json(UserUpdate(update))) = input.0;
     update.admit(&app, &caller, from, |db| users::by_uuid(db, path.uuid)).await?;
     let room = update.patch.room();
     let change = move |db: &WriteAs| users::update(db, &users::by_uuid(db, path.uuid)?, &update.patch);
     let user = app.auth.write_as(&app.db, caller, room, change).await?;
-    Ok(Done(ShowUser::whole(user)))
+    Ok(Done(UserOut::whole(user)))
 }
 
 /// Delete an account
 ///
 /// One's own; anybody's for administrators. The books stay, ownerless.
-#[endpoint(operation_id = "delete_user", tags(TAG_USERS))]
+#[endpoint(tags(TAG_USERS))]
 pub async fn delete_user(
     app: App,
     caller: Caller,
@@ -323,7 +323,7 @@ pub fn deleted(uuid: Uuid) -> Message {
 /// Change one's password
 ///
 /// Every token of the user dies with the old password, the one used here included.
-#[endpoint(operation_id = "change_password", tags(TAG_USERS))]
+#[endpoint(tags(TAG_USERS))]
 pub async fn change_password(
     app: App,
     caller: Caller,

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::email::ALREADY_CONFIRMED;
 use super::{TAG_AUTH, pages};
-use crate::api::common::{LogIn, TokenPair};
+use crate::api::common::{LoginForm, TokenPair};
 use crate::app::App;
 use crate::domain::auth::passwords::{Password, Weakness};
 use crate::domain::auth::proofs::{self, Purpose};
@@ -28,13 +28,13 @@ pub const PASSWORD_UPDATED: &str = "Password updated";
 
 /// What somebody signs up with.
 #[derive(Debug)]
-struct SignUp {
+struct Register {
     username: String,
     email: Email,
     password: Password,
 }
 
-impl Input for SignUp {
+impl Input for Register {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let about = "The name to be called by; others may have the same. One signs in by the address.";
         let username = fields.required("username", text(5, 16, "ada.lovelace").about(about));
@@ -51,7 +51,7 @@ impl Input for SignUp {
 #[salvo(schema(example = json!({
     "id": 1, "username": "ada.lovelace", "email": "ada@example.com", "created_at": "2026-11-21T05:06:39.560803",
 })))]
-struct NewUserOut {
+struct UserOut {
     id: i64,
     username: String,
     email: String,
@@ -59,7 +59,7 @@ struct NewUserOut {
     created_at: String,
 }
 
-impl From<User> for NewUserOut {
+impl From<User> for UserOut {
     fn from(user: User) -> Self {
         Self {
             id: user.id.0,
@@ -78,16 +78,16 @@ impl From<User> for NewUserOut {
     },
     "detail": "Successfully created",
 })))]
-struct SignedUp {
-    user: NewUserOut,
+struct Registered {
+    user: UserOut,
     detail: &'static str,
 }
 
 /// An address to send a letter to.
 #[derive(Debug)]
-struct EmailGiven(Email);
+struct EmailRequest(Email);
 
-impl Input for EmailGiven {
+impl Input for EmailRequest {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         fields.required("email", fields.email()).map(Self)
     }
@@ -108,9 +108,9 @@ impl Input for TokenPath {
 
 /// A password to be set.
 #[derive(Debug)]
-pub struct NewPasswordGiven(Password);
+pub struct PasswordReset(Password);
 
-impl Input for NewPasswordGiven {
+impl Input for PasswordReset {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         fields.required(pages::NEW_PASSWORD, NewPassword).map(Self)
     }
@@ -119,12 +119,12 @@ impl Input for NewPasswordGiven {
 /// Sign up
 ///
 /// A letter asks to confirm the address; before that nobody signs in, at no API.
-#[endpoint(operation_id = "sign_up", tags(TAG_AUTH))]
-pub async fn sign_up(
+#[endpoint(tags(TAG_AUTH))]
+pub async fn register(
     app: App,
     address: Address,
-    input: Valid<Json<SignUp>>,
-) -> Result<Created<SignedUp>, Failure> {
+    input: Valid<Json<Register>>,
+) -> Result<Created<Registered>, Failure> {
     let Json(given) = input.0;
     let new = NewUser {
         display_name: Some(given.username),
@@ -132,17 +132,17 @@ pub async fn sign_up(
         ..NewUser::new(app.clock.new_id(), given.email)
     };
     let user = app.auth.sign_up(&app.db, new, given.password, address.0).await?;
-    Ok(Created(SignedUp { user: user.into(), detail: "Successfully created" }))
+    Ok(Created(Registered { user: user.into(), detail: "Successfully created" }))
 }
 
 /// Sign in, once the address is confirmed
 ///
 /// Takes a form in which `username` is the e-mail address.
-#[endpoint(operation_id = "log_in_confirmed", tags(TAG_AUTH))]
-pub async fn log_in_confirmed(
+#[endpoint(tags(TAG_AUTH))]
+pub async fn login(
     app: App,
     address: Address,
-    input: Valid<Form<LogIn>>,
+    input: Valid<Form<LoginForm>>,
 ) -> Result<Done<TokenPair>, Failure> {
     let Form(given) = input.0;
     let tokens = app.auth.sign_in(&app.db, given.from(address), app.config.contactbook.lifetimes()).await?;
@@ -152,8 +152,8 @@ pub async fn log_in_confirmed(
 /// Get the next pair of tokens
 ///
 /// Takes the refresh token as `Authorization: Bearer …`, and spends it.
-#[endpoint(operation_id = "refresh_by_bearer", tags(TAG_AUTH))]
-pub async fn refresh_by_bearer(app: App, given: BearerRefresh) -> Result<Done<TokenPair>, Failure> {
+#[endpoint(tags(TAG_AUTH))]
+pub async fn refresh(app: App, given: BearerRefresh) -> Result<Done<TokenPair>, Failure> {
     let tokens = app.auth.refresh(&app.db, &given.0, app.config.contactbook.lifetimes()).await?;
     Ok(Done(tokens.into()))
 }
@@ -162,13 +162,13 @@ pub async fn refresh_by_bearer(app: App, given: BearerRefresh) -> Result<Done<To
 ///
 /// The answer is the same whether or not the address is anybody's; to somebody who is signed in and has confirmed
 /// it, it says so.
-#[endpoint(operation_id = "request_confirmation", tags(TAG_AUTH))]
+#[endpoint(tags(TAG_AUTH))]
 pub async fn request_confirmation(
     app: App,
     who: Anybody,
-    input: Valid<Json<EmailGiven>>,
+    input: Valid<Json<EmailRequest>>,
 ) -> Result<Done<Message>, Failure> {
-    let Json(EmailGiven(email)) = input.0;
+    let Json(EmailRequest(email)) = input.0;
     if let Some(caller) = who.0.filter(crate::domain::auth::Caller::is_confirmed)
         && app.db.read(|db| users::own(db, &caller))?.email.eq_ignore_ascii_case(email.as_str())
     {
@@ -182,9 +182,9 @@ pub async fn request_confirmation(
 ///
 /// The answer is the same whether or not the address is anybody's, and nothing changes before the link in the
 /// letter is used.
-#[endpoint(operation_id = "request_reset", tags(TAG_AUTH))]
-pub async fn request_reset(app: App, input: Valid<Json<EmailGiven>>) -> Result<Done<Message>, Failure> {
-    let Json(EmailGiven(email)) = input.0;
+#[endpoint(tags(TAG_AUTH))]
+pub async fn request_reset(app: App, input: Valid<Json<EmailRequest>>) -> Result<Done<Message>, Failure> {
+    let Json(EmailRequest(email)) = input.0;
     post(&app, Purpose::ResetPassword, email).await?;
     Ok(Done(Message::new(CHECK_FOR_PASSWORD)))
 }
@@ -202,7 +202,7 @@ async fn post(app: &App, purpose: Purpose, email: Email) -> Result<(), Failure> 
 /// Show the page to set a new password
 ///
 /// The link of a letter. The page needs no JavaScript.
-#[endpoint(operation_id = "show_reset", tags(TAG_AUTH))]
+#[endpoint(tags(TAG_AUTH))]
 pub async fn show_reset(app: App, input: Valid<Path<TokenPath>>) -> Result<Shown, Failure> {
     show_form(&app, Purpose::ResetPassword, input, pages::reset_form)
 }
@@ -223,7 +223,7 @@ pub fn show_form(
 /// Set a new password
 ///
 /// Every token of the user dies. To a browser (`Accept: text/html`) it answers with a page that says the same.
-#[endpoint(operation_id = "reset_password", tags(TAG_AUTH))]
+#[endpoint(tags(TAG_AUTH))]
 pub async fn reset_password(
     app: App,
     reader: Reader,
@@ -235,7 +235,7 @@ pub async fn reset_password(
 }
 
 /// A link's token, and the password to be set by it.
-pub type PasswordByLink = Valid<(Path<TokenPath>, JsonOrForm<NewPasswordGiven>)>;
+pub type PasswordByLink = Valid<(Path<TokenPath>, JsonOrForm<PasswordReset>)>;
 
 /// Sets a password by the link of a letter for this purpose, with what else that does.
 pub async fn set_password(
@@ -244,7 +244,7 @@ pub async fn set_password(
     address: Address,
     input: PasswordByLink,
 ) -> Result<(), Failure> {
-    let (Path(TokenPath { token }), JsonOrForm(NewPasswordGiven(new))) = input.0;
+    let (Path(TokenPath { token }), JsonOrForm(PasswordReset(new))) = input.0;
     let unfit = |weakness: Weakness| Failure::at_field(pages::NEW_PASSWORD, Broken::password(weakness));
     app.auth.set_password_by_proof(&app.db, purpose, token, new, address.0, unfit).await
 }

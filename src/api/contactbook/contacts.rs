@@ -192,7 +192,7 @@ impl EndpointOutRegister for PictureOut {
 }
 
 /// List one's own contacts, by number
-#[endpoint(operation_id = "list_contacts", tags(TAG_CONTACTS))]
+#[endpoint(tags(TAG_CONTACTS))]
 pub async fn list_contacts(
     app: App,
     caller: Confirmed,
@@ -210,7 +210,7 @@ pub async fn list_contacts(
 }
 
 /// Add a contact
-#[endpoint(operation_id = "create_contact", tags(TAG_CONTACTS))]
+#[endpoint(tags(TAG_CONTACTS))]
 pub async fn create_contact(
     app: App,
     caller: Confirmed,
@@ -227,7 +227,7 @@ pub async fn create_contact(
 ///
 /// The next one first. Today is the server's date in its own time zone. February 29th counts as the 28th in common
 /// years.
-#[endpoint(operation_id = "list_birthdays", tags(TAG_CONTACTS))]
+#[endpoint(tags(TAG_CONTACTS))]
 pub async fn list_birthdays(
     app: App,
     caller: Confirmed,
@@ -248,7 +248,7 @@ pub async fn list_birthdays(
 /// Find a contact
 ///
 /// The first by number whose full name has this in it, else the first whose e-mail address has.
-#[endpoint(operation_id = "find_contact", tags(TAG_CONTACTS))]
+#[endpoint(tags(TAG_CONTACTS))]
 pub async fn find_contact(
     app: App,
     caller: Confirmed,
@@ -260,7 +260,7 @@ pub async fn find_contact(
 }
 
 /// Change a contact
-#[endpoint(operation_id = "update_contact", tags(TAG_CONTACTS))]
+#[endpoint(tags(TAG_CONTACTS))]
 pub async fn update_contact(
     app: App,
     caller: Confirmed,
@@ -275,7 +275,7 @@ pub async fn update_contact(
 /// Delete a contact
 ///
 /// Answers what it was.
-#[endpoint(operation_id = "delete_contact", tags(TAG_CONTACTS))]
+#[endpoint(tags(TAG_CONTACTS))]
 pub async fn delete_contact(
     app: App,
     caller: Confirmed,
@@ -290,7 +290,7 @@ pub async fn delete_contact(
 ///
 /// PNG, JPEG, GIF or WebP of at most 5 MiB and 4,096 × 4,096 pixels. The square in its middle is drawn anew, upright
 /// and 250 × 250 pixels large; nothing else of the upload is kept.
-#[endpoint(operation_id = "update_avatar", tags(TAG_CONTACTS))]
+#[endpoint(tags(TAG_CONTACTS))]
 pub async fn update_avatar(
     app: App,
     caller: Confirmed,
@@ -311,7 +311,7 @@ pub async fn update_avatar(
 /// Get a picture
 ///
 /// For whoever has its address, which nobody can guess.
-#[endpoint(operation_id = "get_avatar", tags(TAG_CONTACTS))]
+#[endpoint(tags(TAG_CONTACTS))]
 pub async fn get_avatar(app: App, room: Room, input: Valid<Path<AvatarPath>>) -> Result<PictureOut, Failure> {
     let Path(path) = input.0;
     let picture = app.db.read(|db| avatars::by_name(db, &path.name))?.ok_or(Refusal::AvatarNotFound)?;

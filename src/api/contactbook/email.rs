@@ -36,7 +36,7 @@ impl Input for EmailTokenPath {
 ///
 /// The link of a letter. To a browser (`Accept: text/html`) it answers with a page whose button confirms, so that a
 /// program that looks into mails confirms nothing. HEAD confirms nothing either.
-#[endpoint(operation_id = "confirm_email", tags(TAG_AUTH))]
+#[endpoint(tags(TAG_AUTH))]
 pub async fn confirm_email(
     app: App,
     reader: Reader,
@@ -56,7 +56,7 @@ pub async fn confirm_email(
 /// Confirm an e-mail address by the button of its page
 ///
 /// The page is what a browser sees that follows the link of a letter. To a program it says the same.
-#[endpoint(operation_id = "confirm_email_by_button", tags(TAG_AUTH))]
+#[endpoint(tags(TAG_AUTH))]
 pub async fn confirm_email_by_button(
     app: App,
     reader: Reader,
@@ -83,7 +83,7 @@ fn told(reader: Reader, is_new: bool, page: fn() -> String) -> Told {
 /// Show the page that puts an address back
 ///
 /// The link of a letter that tells of a change of the e-mail address. It changes nothing; the page needs no JavaScript.
-#[endpoint(operation_id = "show_restore", tags(TAG_AUTH))]
+#[endpoint(tags(TAG_AUTH))]
 pub async fn show_restore(app: App, input: Valid<Path<TokenPath>>) -> Result<Shown, Failure> {
     show_form(&app, Purpose::RestoreEmail, input, pages::restore_form)
 }
@@ -92,7 +92,7 @@ pub async fn show_restore(app: App, input: Valid<Path<TokenPath>>) -> Result<Sho
 ///
 /// Undoes a change of the e-mail address for seven days, whatever was changed since. Every token of the user dies. To a
 /// browser (`Accept: text/html`) it answers with a page that says the same.
-#[endpoint(operation_id = "restore_email", tags(TAG_AUTH))]
+#[endpoint(tags(TAG_AUTH))]
 pub async fn restore_email(
     app: App,
     reader: Reader,

@@ -92,7 +92,7 @@ impl ToSchema for ListedUsers {
     "block": false, "block_at": null, "role": "user", "balance": 100,
 } } })))]
 #[expect(dead_code, reason = "its form: it is written row by row")]
-struct FoundUsers {
+struct UserPage {
     /// By number, in the order that was asked for.
     users: ListedUsers,
 }
@@ -129,7 +129,7 @@ impl From<User> for DeletedUser {
     "deleted_at": "2026-11-21T05:06:39.560803Z",
 }] })))]
 #[expect(dead_code, reason = "its form: it is written row by row")]
-struct DeletedUsers {
+struct DeletedUserPage {
     deleted_users: Vec<DeletedUser>,
 }
 
@@ -238,14 +238,14 @@ pub fn blocked(id: i64, blocked: bool) -> Message {
 /// Find users
 ///
 /// An object: each user by number, in order. Deleted ones are left out.
-#[endpoint(operation_id = "find_users", tags(TAG_USERS))]
-pub async fn find_users(
+#[endpoint(tags(TAG_USERS))]
+pub async fn list_users(
     app: App,
     _caller: Caller,
     room: Room,
     input: Valid<Query<UserQuery>>,
     admin: Administrator,
-) -> Result<Page<FoundUsers>, Failure> {
+) -> Result<Page<UserPage>, Failure> {
     let Query(UserQuery { filter, order, limit, after }) = input.0;
     let put = |json: &mut Vec<u8>, user: User| {
         write_json(json, &user.id.0.to_string());
@@ -264,14 +264,14 @@ pub async fn find_users(
 /// List the users who were deleted, newest first
 ///
 /// Those that have not been purged yet.
-#[endpoint(operation_id = "list_deleted_users", tags(TAG_USERS))]
+#[endpoint(tags(TAG_USERS))]
 pub async fn list_deleted_users(
     app: App,
     _caller: Caller,
     room: Room,
     input: Valid<Query<WholeQuery>>,
     admin: Administrator,
-) -> Result<Page<DeletedUsers>, Failure> {
+) -> Result<Page<DeletedUserPage>, Failure> {
     let Query(WholeQuery { limit, cursor }) = input.0;
     let put = |json: &mut Vec<u8>, user| write_json(json, &DeletedUser::from(user));
     let read = move |db: &Read| {
@@ -284,7 +284,7 @@ pub async fn list_deleted_users(
 }
 
 /// See whether one is an administrator
-#[endpoint(operation_id = "check_admin", tags(TAG_ADMIN))]
+#[endpoint(tags(TAG_ADMIN))]
 pub async fn check_admin(app: App, caller: Caller, _admin: Administrator) -> Result<Done<Message>, Failure> {
     let user = app.db.read(|db| users::own(db, &caller))?;
     Ok(Done(welcome(&user.email)))
@@ -293,7 +293,7 @@ pub async fn check_admin(app: App, caller: Caller, _admin: Administrator) -> Res
 /// Block a user
 ///
 /// Every token of the user dies at once.
-#[endpoint(operation_id = "block_user", tags(TAG_ADMIN))]
+#[endpoint(tags(TAG_ADMIN))]
 pub async fn block_user(
     app: App,
     _caller: Caller,
@@ -305,7 +305,7 @@ pub async fn block_user(
 }
 
 /// Unblock a user
-#[endpoint(operation_id = "unblock_user", tags(TAG_ADMIN))]
+#[endpoint(tags(TAG_ADMIN))]
 pub async fn unblock_user(
     app: App,
     _caller: Caller,

@@ -5,7 +5,7 @@ use salvo::oapi::{ToSchema, endpoint};
 use serde::Serialize;
 
 use super::TAG_AUTH;
-use crate::api::common::{LogIn, Refresh, TokenPair};
+use crate::api::common::{LoginForm, TokenPair, TokenRefresh};
 use crate::app::App;
 use crate::domain::auth::passwords::{Password, Weakness};
 use crate::domain::auth::{Caller, SignIn, sessions};
@@ -24,12 +24,12 @@ pub const PASSWORD_UPDATED: &str = "Password updated successfully";
 
 /// What somebody registers with.
 #[derive(Debug)]
-struct EmailRegister {
+struct Register {
     email: Email,
     password: Password,
 }
 
-impl Input for EmailRegister {
+impl Input for Register {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let email = fields.required("email", fields.email());
         let password = fields.required("password", NewPassword);
@@ -48,13 +48,13 @@ struct Registered {
 
 /// The present and the next password.
 #[derive(Debug)]
-struct PasswordReplace {
+struct PasswordChange {
     email: Email,
     old: Password,
     new: Password,
 }
 
-impl Input for PasswordReplace {
+impl Input for PasswordChange {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let email = fields.required("email", fields.email());
         let old = fields.required("old_password", GivenPassword);
@@ -68,17 +68,17 @@ impl Input for PasswordReplace {
 /// Who one is.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(example = json!({ "user_id": "1" })))]
-struct OwnNumber {
+struct OwnId {
     /// The user's number, as text.
     user_id: String,
 }
 
 /// Register a user
-#[endpoint(operation_id = "register_email", tags(TAG_AUTH))]
-pub async fn register_email(
+#[endpoint(tags(TAG_AUTH))]
+pub async fn register(
     app: App,
     address: Address,
-    input: Valid<Json<EmailRegister>>,
+    input: Valid<Json<Register>>,
 ) -> Result<Done<Registered>, Failure> {
     let Json(given) = input.0;
     let new = NewUser::new(app.clock.new_id(), given.email);
@@ -89,11 +89,11 @@ pub async fn register_email(
 /// Sign in
 ///
 /// Takes a form in which `username` is the e-mail address.
-#[endpoint(operation_id = "sign_in", tags(TAG_AUTH))]
-pub async fn sign_in(
+#[endpoint(tags(TAG_AUTH))]
+pub async fn login(
     app: App,
     address: Address,
-    input: Valid<Form<LogIn>>,
+    input: Valid<Form<LoginForm>>,
 ) -> Result<Done<TokenPair>, Failure> {
     let Form(given) = input.0;
     let tokens = app.auth.sign_in(&app.db, given.from(address), app.config.identity.lifetimes()).await?;
@@ -103,8 +103,8 @@ pub async fn sign_in(
 /// Get new tokens for a refresh token
 ///
 /// The refresh token of a session that was begun here stays good; the new one is for those who read it.
-#[endpoint(operation_id = "renew_tokens", tags(TAG_AUTH))]
-pub async fn renew_tokens(app: App, input: Valid<Json<Refresh>>) -> Result<Done<TokenPair>, Failure> {
+#[endpoint(tags(TAG_AUTH))]
+pub async fn refresh(app: App, input: Valid<Json<TokenRefresh>>) -> Result<Done<TokenPair>, Failure> {
     let Json(given) = input.0;
     let lifetimes = app.config.identity.lifetimes();
     let tokens =
@@ -125,8 +125,8 @@ fn shut_out_is_revoked(error: Error) -> Error {
 /// Sign out
 ///
 /// Ends the session: its access token and its refresh token.
-#[endpoint(operation_id = "sign_out", tags(TAG_AUTH))]
-pub async fn sign_out(app: App, caller: Caller) -> Result<Done<Message>, Failure> {
+#[endpoint(tags(TAG_AUTH))]
+pub async fn logout(app: App, caller: Caller) -> Result<Done<Message>, Failure> {
     app.take_away_as(caller, sessions::end).await?;
     Ok(Done(Message::new(LOGGED_OUT)))
 }
@@ -134,22 +134,22 @@ pub async fn sign_out(app: App, caller: Caller) -> Result<Done<Message>, Failure
 /// Change the password
 ///
 /// Asks for the present one instead of a token, and counts as a sign-in. Every token of the user dies.
-#[endpoint(operation_id = "replace_password", tags(TAG_AUTH))]
-pub async fn replace_password(
+#[endpoint(tags(TAG_AUTH))]
+pub async fn change_password(
     app: App,
     address: Address,
-    input: Valid<Json<PasswordReplace>>,
+    input: Valid<Json<PasswordChange>>,
 ) -> Result<Done<Message>, Failure> {
     let Json(given) = input.0;
-    let login = Login::Email(given.email.as_str().to_owned());
-    let proof = SignIn { login, password: given.old, address: address.0 };
+    let email = Login::Email(given.email.as_str().to_owned());
+    let proof = SignIn { login: email, password: given.old, address: address.0 };
     let unfit = |weakness: Weakness| Failure::at_field("new_password", Broken::password(weakness));
     app.auth.change_password(&app.db, None, proof, given.new, unfit).await?;
     Ok(Done(Message::new(PASSWORD_UPDATED)))
 }
 
 /// Get one's own number
-#[endpoint(operation_id = "get_own_number", tags(TAG_AUTH))]
-pub async fn get_own_number(caller: Caller) -> Result<Done<OwnNumber>, Failure> {
-    Ok(Done(OwnNumber { user_id: caller.id().0.to_string() }))
+#[endpoint(tags(TAG_AUTH))]
+pub async fn get_own_id(caller: Caller) -> Result<Done<OwnId>, Failure> {
+    Ok(Done(OwnId { user_id: caller.id().0.to_string() }))
 }

@@ -68,17 +68,17 @@ fn auth_words(refusal: &Refusal) -> Option<Words> {
 
 fn routes() -> Vec<Router> {
     let auth = Router::with_path("auth")
-        .push(at("me").get(auth::get_own_number).into())
-        .push(at("login").post(auth::sign_in).into())
-        .push(at("refresh").post(auth::renew_tokens).into())
-        .push(at("logout").post(auth::sign_out).into())
-        .push(at("register").post(auth::register_email).into())
-        .push(at("change-password").post(auth::replace_password).into());
+        .push(at("me").get(auth::get_own_id).into())
+        .push(at("login").post(auth::login).into())
+        .push(at("refresh").post(auth::refresh).into())
+        .push(at("logout").post(auth::logout).into())
+        .push(at("register").post(auth::register).into())
+        .push(at("change-password").post(auth::change_password).into());
     let users = Router::with_path("users")
-        .push(at("/").get(admin::find_users).into())
-        .push(at("me").get(users::get_own_details).delete(users::delete_own_user).into())
-        .push(at("profile").get(users::get_own_profile).put(users::replace_own_profile).into())
-        .push(at("balance").get(users::get_own_balance).put(users::add_to_own_balance).into())
+        .push(at("/").get(admin::list_users).into())
+        .push(at("me").get(users::me).delete(users::delete_me).into())
+        .push(at("profile").get(users::get_profile).put(users::update_profile).into())
+        .push(at("balance").get(users::get_balance).put(users::add_to_balance).into())
         .push(at("deleted").get(admin::list_deleted_users).into());
     let admin = Router::with_path("admin")
         .push(at("check").get(admin::check_admin).into())
@@ -88,22 +88,22 @@ fn routes() -> Vec<Router> {
 }
 
 /// What each operation may be refused with, besides what its arguments imply.
-fn refusals(operation: &str) -> Vec<Refusal> {
+fn refusals(handler: &str) -> Vec<Refusal> {
     let nobody = Refusal::UserNotFound(UserKey::Id(1));
-    match operation {
-        "register_email" => super::example_sign_up_refusals(&super::example_taken(Act::Create)[..1]),
-        "sign_in" => super::example_sign_in_refusals(),
-        "renew_tokens" => vec![Refusal::RefreshWrongKind, Refusal::RefreshInvalid],
-        "replace_password" => {
+    match handler {
+        "register" => super::example_sign_up_refusals(&super::example_taken(Act::Create)[..1]),
+        "login" => super::example_sign_in_refusals(),
+        "refresh" => vec![Refusal::RefreshWrongKind, Refusal::RefreshInvalid],
+        "change_password" => {
             let mut refusals = super::example_sign_in_refusals();
             refusals[0] = Refusal::WrongPassword;
             refusals
         }
-        "get_own_profile" => vec![Refusal::ProfileIncomplete],
-        "replace_own_profile" => vec![Refusal::ProfileRefused],
-        "add_to_own_balance" => vec![Refusal::BalanceRefused, Refusal::AdminHasNoBalance],
-        "delete_own_user" => vec![Refusal::AdminDeletesHimself],
-        "find_users" | "list_deleted_users" | "check_admin" => vec![Refusal::AdminRequired],
+        "get_profile" => vec![Refusal::ProfileIncomplete],
+        "update_profile" => vec![Refusal::ProfileRefused],
+        "add_to_balance" => vec![Refusal::BalanceRefused, Refusal::AdminHasNoBalance],
+        "delete_me" => vec![Refusal::AdminDeletesHimself],
+        "list_users" | "list_deleted_users" | "check_admin" => vec![Refusal::AdminRequired],
         "block_user" => {
             vec![Refusal::AdminRequired, nobody, Refusal::OwnBlock, Refusal::LastAdmin]
         }
@@ -113,11 +113,11 @@ fn refusals(operation: &str) -> Vec<Refusal> {
 }
 
 /// What the operations say that answer with a message.
-fn message(operation: &str) -> Option<Message> {
-    match operation {
-        "sign_out" => Some(Message::new(auth::LOGGED_OUT)),
-        "replace_password" => Some(Message::new(auth::PASSWORD_UPDATED)),
-        "delete_own_user" => Some(Message::new(users::DELETED)),
+fn message(handler: &str) -> Option<Message> {
+    match handler {
+        "logout" => Some(Message::new(auth::LOGGED_OUT)),
+        "change_password" => Some(Message::new(auth::PASSWORD_UPDATED)),
+        "delete_me" => Some(Message::new(users::DELETED)),
         "check_admin" => Some(admin::welcome(super::EXAMPLE_EMAIL)),
         "block_user" => Some(admin::blocked(1, true)),
         "unblock_user" => Some(admin::blocked(1, false)),

@@ -62,12 +62,12 @@ impl From<User> for UserOut {
 
 /// Both names of a user.
 #[derive(Debug)]
-struct ProfileReplace {
+struct ProfileUpdate {
     first_name: Option<String>,
     last_name: Option<String>,
 }
 
-impl Input for ProfileReplace {
+impl Input for ProfileUpdate {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let about = "1 to 100 characters; null or nothing is answered with 400.";
         let first_name = fields.required("first_name", text(0, 100, "Ada").or_null().about(about));
@@ -108,15 +108,15 @@ struct NewBalance {
 /// Get what there is of oneself
 ///
 /// Names that were never given are null.
-#[endpoint(operation_id = "get_own_details", tags(TAG_USERS))]
-pub async fn get_own_details(app: App, caller: Caller) -> Result<Done<UserOut>, Failure> {
+#[endpoint(tags(TAG_USERS))]
+pub async fn me(app: App, caller: Caller) -> Result<Done<UserOut>, Failure> {
     let user = app.db.read(|db| users::own(db, &caller))?;
     Ok(Done(user.into()))
 }
 
 /// Get one's own profile, once it has both names
-#[endpoint(operation_id = "get_own_profile", tags(TAG_USERS))]
-pub async fn get_own_profile(app: App, caller: Caller) -> Result<Done<UserOut>, Failure> {
+#[endpoint(tags(TAG_USERS))]
+pub async fn get_profile(app: App, caller: Caller) -> Result<Done<UserOut>, Failure> {
     let user = app.db.read(|db| users::own(db, &caller))?;
     if !is_complete(&user) {
         return Err(Refusal::ProfileIncomplete.into());
@@ -125,11 +125,11 @@ pub async fn get_own_profile(app: App, caller: Caller) -> Result<Done<UserOut>, 
 }
 
 /// Set one's own names
-#[endpoint(operation_id = "replace_own_profile", tags(TAG_USERS))]
-pub async fn replace_own_profile(
+#[endpoint(tags(TAG_USERS))]
+pub async fn update_profile(
     app: App,
     caller: Caller,
-    input: Valid<Json<ProfileReplace>>,
+    input: Valid<Json<ProfileUpdate>>,
 ) -> Result<Done<UserOut>, Failure> {
     let Json(given) = input.0;
     let named = |name: Option<String>| name.filter(|name| !name.is_empty());
@@ -142,8 +142,8 @@ pub async fn replace_own_profile(
 }
 
 /// Get one's own balance
-#[endpoint(operation_id = "get_own_balance", tags(TAG_USERS))]
-pub async fn get_own_balance(app: App, caller: Caller) -> Result<Done<Balance>, Failure> {
+#[endpoint(tags(TAG_USERS))]
+pub async fn get_balance(app: App, caller: Caller) -> Result<Done<Balance>, Failure> {
     let user = app.db.read(|db| users::own(db, &caller))?;
     Ok(Done(Balance { balance: user.balance }))
 }
@@ -151,8 +151,8 @@ pub async fn get_own_balance(app: App, caller: Caller) -> Result<Done<Balance>, 
 /// Add to one's own balance, or take from it
 ///
 /// Changes at the same time all count.
-#[endpoint(operation_id = "add_to_own_balance", tags(TAG_USERS))]
-pub async fn add_to_own_balance(
+#[endpoint(tags(TAG_USERS))]
+pub async fn add_to_balance(
     app: App,
     caller: Caller,
     input: Valid<Json<BalanceChange>>,
@@ -165,8 +165,8 @@ pub async fn add_to_own_balance(
 /// Delete one's own account
 ///
 /// The address is free at once. Items, todos and contacts go for good some weeks later; books stay, ownerless.
-#[endpoint(operation_id = "delete_own_user", tags(TAG_USERS))]
-pub async fn delete_own_user(app: App, caller: Caller) -> Result<Done<Message>, Failure> {
+#[endpoint(tags(TAG_USERS))]
+pub async fn delete_me(app: App, caller: Caller) -> Result<Done<Message>, Failure> {
     app.take_away_as(caller, accounts::delete).await?;
     Ok(Done(Message::new(DELETED)))
 }

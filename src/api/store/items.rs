@@ -115,7 +115,7 @@ impl Input for ItemUpdate {
 /// List all items, newest first
 ///
 /// Answers an object: each item by its id, in order.
-#[endpoint(operation_id = "list_items", tags(TAG_ITEMS))]
+#[endpoint(tags(TAG_ITEMS))]
 pub async fn list_items(
     app: App,
     _caller: Caller,
@@ -137,7 +137,7 @@ pub async fn list_items(
 }
 
 /// Get an item
-#[endpoint(operation_id = "get_item", tags(TAG_ITEMS))]
+#[endpoint(tags(TAG_ITEMS))]
 pub async fn get_item(
     app: App,
     _caller: Caller,
@@ -149,7 +149,7 @@ pub async fn get_item(
 }
 
 /// Add an item
-#[endpoint(operation_id = "create_item", tags(TAG_ITEMS))]
+#[endpoint(tags(TAG_ITEMS))]
 pub async fn create_item(
     app: App,
     caller: Caller,
@@ -164,7 +164,7 @@ pub async fn create_item(
 /// Change an item
 ///
 /// One's own; any for moderators and administrators.
-#[endpoint(operation_id = "update_item", tags(TAG_ITEMS))]
+#[endpoint(tags(TAG_ITEMS))]
 pub async fn update_item(
     app: App,
     caller: Caller,
@@ -178,7 +178,7 @@ pub async fn update_item(
 /// Delete an item
 ///
 /// One's own; any for moderators and administrators.
-#[endpoint(operation_id = "delete_item", tags(TAG_ITEMS))]
+#[endpoint(tags(TAG_ITEMS))]
 pub async fn delete_item(
     app: App,
     caller: Caller,

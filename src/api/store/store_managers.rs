@@ -6,7 +6,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::TAG_MANAGERS;
-use crate::api::common::LogIn;
+use crate::api::common::LoginForm;
 use crate::app::App;
 use crate::domain::auth::passwords::Password;
 use crate::domain::auth::{Caller, sessions};
@@ -25,13 +25,13 @@ pub const LOGGED_OUT: &str = "Logged out successfully";
 #[salvo(schema(example = json!({
     "id": "019a9d5e-6c1f-7c3b-8a54-3f0c1f4e2d10", "name": "Ada", "email": "ada@example.com",
 })))]
-pub struct StoreManager {
+pub struct ManagerOut {
     id: Uuid,
     name: String,
     email: String,
 }
 
-impl From<User> for StoreManager {
+impl From<User> for ManagerOut {
     fn from(user: User) -> Self {
         Self { id: user.uuid, name: user.display_name.unwrap_or_default(), email: user.email }
     }
@@ -39,13 +39,13 @@ impl From<User> for StoreManager {
 
 /// A store manager to be.
 #[derive(Debug)]
-struct StoreManagerCreate {
+struct ManagerCreate {
     name: String,
     email: Email,
     password: Password,
 }
 
-impl Input for StoreManagerCreate {
+impl Input for ManagerCreate {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let name = fields.required("name", text(1, 64, "Ada"));
         let email = fields.required("email", fields.email());
@@ -74,12 +74,12 @@ struct AccessToken {
 /// Sign up as a store manager
 ///
 /// Makes a user, who may sign in at every API. `password_hash` is the plain password.
-#[endpoint(operation_id = "create_store_manager", tags(TAG_MANAGERS))]
-pub async fn create_store_manager(
+#[endpoint(tags(TAG_MANAGERS))]
+pub async fn register(
     app: App,
     address: Address,
-    input: Valid<Json<StoreManagerCreate>>,
-) -> Result<Created<StoreManager>, Failure> {
+    input: Valid<Json<ManagerCreate>>,
+) -> Result<Created<ManagerOut>, Failure> {
     let Json(given) = input.0;
     let new = NewUser { display_name: Some(given.name), ..NewUser::new(app.clock.new_id(), given.email) };
     let user = app.auth.sign_up(&app.db, new, given.password, address.0).await?;
@@ -90,11 +90,11 @@ pub async fn create_store_manager(
 ///
 /// Takes a form in which `username` is the e-mail address. The token is sent as `Authorization: Bearer …`,
 /// whatever `token_type` says; there is no refresh token.
-#[endpoint(operation_id = "create_token", tags(TAG_MANAGERS))]
-pub async fn create_token(
+#[endpoint(tags(TAG_MANAGERS))]
+pub async fn login(
     app: App,
     address: Address,
-    input: Valid<Form<LogIn>>,
+    input: Valid<Form<LoginForm>>,
 ) -> Result<Done<AccessToken>, Failure> {
     let Form(given) = input.0;
     let tokens = app.auth.sign_in(&app.db, given.from(address), app.config.store.lifetimes()).await?;
@@ -104,8 +104,8 @@ pub async fn create_token(
 /// Sign out
 ///
 /// Ends the session of the token.
-#[endpoint(operation_id = "log_out_store_manager", tags(TAG_MANAGERS))]
-pub async fn log_out_store_manager(app: App, caller: Caller) -> Result<Done<Message>, Failure> {
+#[endpoint(tags(TAG_MANAGERS))]
+pub async fn logout(app: App, caller: Caller) -> Result<Done<Message>, Failure> {
     app.take_away_as(caller, sessions::end).await?;
     Ok(Done(Message::new(LOGGED_OUT)))
 }

@@ -15,7 +15,7 @@ use crate::http::answer::{Done, Unavailable};
     "timestamp": "2026-11-21T05:06:39.560803Z",
     "database": { "status": "connected", "current_time": "2026-11-21T05:06:39.560803Z" },
 })))]
-pub struct DatabaseHealth {
+pub struct HealthOut {
     /// `healthy`; `degraded` while the disk is full and new content is refused; `unhealthy` when the database cannot be
     /// read.
     status: &'static str,
@@ -33,10 +33,10 @@ pub struct DatabaseHealth {
     "status": "unhealthy", "version": "0.1.0", "environment": "development",
     "timestamp": "2026-11-21T05:06:39.560803Z", "database": { "status": "disconnected" },
 })))]
-pub struct DatabaseFailure {
+pub struct HealthFailure {
     #[serde(flatten)]
     #[salvo(schema(inline))]
-    health: DatabaseHealth,
+    health: HealthOut,
 }
 
 /// How the database is.
@@ -52,15 +52,15 @@ pub struct DatabaseState {
 /// See whether the server and its database are well
 ///
 /// Opens the database file and reads it: 503 when that cannot be done.
-#[endpoint(operation_id = "get_database_health", tags(TAG_HEALTH))]
-pub async fn get_database_health(app: App) -> Result<Done<DatabaseHealth>, Unavailable<DatabaseFailure>> {
+#[endpoint(tags(TAG_HEALTH))]
+pub async fn get_health(app: App) -> Result<Done<HealthOut>, Unavailable<HealthFailure>> {
     let timestamp = app.clock.now().utc();
     let asked = app.db.ping();
     let database = DatabaseState {
         status: if asked.is_ok() { "connected" } else { "disconnected" },
         current_time: asked.is_ok().then(|| app.clock.now().utc()),
     };
-    let health = DatabaseHealth {
+    let health = HealthOut {
         status: match asked {
             Ok(()) if app.db.is_full() => "degraded",
             Ok(()) => "healthy",
@@ -75,7 +75,7 @@ pub async fn get_database_health(app: App) -> Result<Done<DatabaseHealth>, Unava
         Ok(()) => Ok(Done(health)),
         Err(error) => {
             tracing::error!("the database cannot be read: {error}");
-            Err(Unavailable(DatabaseFailure { health }))
+            Err(Unavailable(HealthFailure { health }))
         }
     }
 }

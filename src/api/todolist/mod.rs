@@ -163,44 +163,39 @@ fn routes() -> Vec<Router> {
         Router::with_path("todos").push(at("/").get(todos::list_todos).post(todos::create_todo).into()).push(
             at("{todo_id}").get(todos::get_todo).patch(todos::update_todo).delete(todos::delete_todo).into(),
         );
-    let users = Router::with_path("users")
-        .push(at("/").get(users::list_accounts).post(users::create_account).into())
-        .push(
-            at("{user_id}")
-                .get(users::get_account)
-                .patch(users::update_account)
-                .delete(users::delete_account)
-                .into(),
+    let users =
+        Router::with_path("users").push(at("/").get(users::list_users).post(users::create_user).into()).push(
+            at("{user_id}").get(users::get_user).patch(users::update_user).delete(users::delete_user).into(),
         );
     let auth = Router::with_path("auth")
-        .push(at("me").get(auth::get_own_account).into())
-        .push(at("login").post(auth::log_in_with_json).into())
-        .push(at("register").post(auth::register_account).into())
-        .push(at("logout").post(auth::log_out_account).into());
-    let health = at("health").get(health::get_database_health);
+        .push(at("me").get(auth::me).into())
+        .push(at("login").post(auth::login).into())
+        .push(at("register").post(auth::register).into())
+        .push(at("logout").post(auth::logout).into());
+    let health = at("health").get(health::get_health);
     vec![Router::with_path("v1").push(todos).push(users).push(auth).push(health.into())]
 }
 
 /// What each operation may be refused with, besides what its arguments imply.
-fn refusals(operation: &str) -> Vec<Refusal> {
+fn refusals(handler: &str) -> Vec<Refusal> {
     let no_user = Refusal::UserNotFound(UserKey::Id(1));
     let no_todo = Refusal::TodoNotFound(1);
     let browsing = [Refusal::NotAuthenticated, Refusal::AdminRequired];
     let state = [Refusal::TokenExpired, Refusal::TokenOfInactive];
-    let others = match operation {
-        "register_account" | "create_account" => {
+    let others = match handler {
+        "register" | "create_user" => {
             return super::example_sign_up_refusals(&super::example_taken(Act::Create));
         }
-        "log_in_with_json" => return super::example_sign_in_refusals(),
-        "list_accounts" => return browsing.to_vec(),
-        "get_account" => return [&browsing[..], &[no_user]].concat(),
-        "get_database_health" => return Vec::new(),
-        "update_account" => [
+        "login" => return super::example_sign_in_refusals(),
+        "list_users" => return browsing.to_vec(),
+        "get_user" => return [&browsing[..], &[no_user]].concat(),
+        "get_health" => return Vec::new(),
+        "update_user" => [
             &[no_user, Refusal::NotYourself(Act::Update), Refusal::LastAdmin][..],
             &super::example_change_refusals(),
         ]
         .concat(),
-        "delete_account" => vec![no_user, Refusal::NotYourself(Act::Delete), Refusal::LastAdmin],
+        "delete_user" => vec![no_user, Refusal::NotYourself(Act::Delete), Refusal::LastAdmin],
         "get_todo" => vec![no_todo, Refusal::NotYourTodo(Act::Read)],
         "create_todo" => vec![Refusal::QuotaExceeded],
         "update_todo" => vec![no_todo, Refusal::NotYourTodo(Act::Update), Refusal::QuotaExceeded],

@@ -60,7 +60,7 @@ impl From<Todo> for TodoOut {
     }],
     "total": 1, "page": 1, "page_size": 10,
 })))]
-struct Todos {
+struct TodoPage {
     todos: Vec<TodoOut>,
     /// How many there are on all pages.
     total: i64,
@@ -138,26 +138,26 @@ impl Input for TodoQuery {
 }
 
 /// List one's own todos, newest first
-#[endpoint(operation_id = "list_todos", tags(TAG_TODOS))]
+#[endpoint(tags(TAG_TODOS))]
 pub async fn list_todos(
     app: App,
     caller: Caller,
     room: Room,
     input: Valid<Query<TodoQuery>>,
-) -> Result<Large<Todos>, Failure> {
+) -> Result<Large<TodoPage>, Failure> {
     let Query(TodoQuery { part, completed }) = input.0;
     let reach = part.reach();
     let read = move |db: &Read| {
         let room = room.take(part.page_size)?;
         let (total, found) = todos::list(db, &caller, completed, part.offset(), part.page_size)?;
         let todos = found.into_iter().map(TodoOut::from).collect();
-        room.write(&Todos { todos, total, page: part.page, page_size: part.page_size })
+        room.write(&TodoPage { todos, total, page: part.page, page_size: part.page_size })
     };
     Ok(app.db.page(reach, read).await?)
 }
 
 /// Get one of one's todos
-#[endpoint(operation_id = "get_todo", tags(TAG_TODOS))]
+#[endpoint(tags(TAG_TODOS))]
 pub async fn get_todo(
     app: App,
     caller: Caller,
@@ -169,7 +169,7 @@ pub async fn get_todo(
 }
 
 /// Add a todo
-#[endpoint(operation_id = "create_todo", tags(TAG_TODOS))]
+#[endpoint(tags(TAG_TODOS))]
 pub async fn create_todo(
     app: App,
     caller: Caller,
@@ -183,7 +183,7 @@ pub async fn create_todo(
 /// Change one of one's todos
 ///
 /// What is left out stays as it is; a `description` of null is removed.
-#[endpoint(operation_id = "update_todo", tags(TAG_TODOS))]
+#[endpoint(tags(TAG_TODOS))]
 pub async fn update_todo(
     app: App,
     caller: Caller,
@@ -195,7 +195,7 @@ pub async fn update_todo(
 }
 
 /// Delete one of one's todos
-#[endpoint(operation_id = "delete_todo", tags(TAG_TODOS))]
+#[endpoint(tags(TAG_TODOS))]
 pub async fn delete_todo(
     app: App,
     caller: Caller,

@@ -27,7 +27,7 @@ use crate::http::validate::Broken;
     "id": 1, "email": "ada@example.com", "username": "ada", "full_name": "Ada Lovelace", "is_active": true,
     "created_at": "2026-11-21T05:06:39.560803Z", "updated_at": "2026-11-21T05:06:39.560803Z",
 })))]
-pub struct Account {
+pub struct UserOut {
     id: i64,
     /// Null to strangers, and where the server says so to other members.
     #[salvo(schema(required = true))]
@@ -43,7 +43,7 @@ pub struct Account {
     updated_at: String,
 }
 
-impl Account {
+impl UserOut {
     /// Everything there is to see.
     pub fn whole(user: User) -> Self {
         Self {
@@ -79,8 +79,8 @@ impl Account {
     }],
     "total": 1, "page": 1, "page_size": 10,
 })))]
-struct Accounts {
-    users: Vec<Account>,
+struct UserPage {
+    users: Vec<UserOut>,
     /// How many there are on all pages.
     total: i64,
     page: i64,
@@ -120,14 +120,14 @@ fn full_name() -> impl Rule<Out = String> {
 
 /// A user to be.
 #[derive(Debug)]
-pub struct AccountCreate {
+pub struct UserCreate {
     email: Email,
     username: String,
     full_name: String,
     password: Password,
 }
 
-impl Input for AccountCreate {
+impl Input for UserCreate {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let email = fields.required("email", fields.email());
         let username = fields.required("username", plain_username());
@@ -141,9 +141,9 @@ impl Input for AccountCreate {
 
 /// What is to change of a user.
 #[derive(Debug)]
-struct AccountUpdate(UserChange);
+struct UserUpdate(UserChange);
 
-impl Input for AccountUpdate {
+impl Input for UserUpdate {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let change = UserChange::read(fields, |fields| {
             let email = fields.optional("email", fields.email());
@@ -164,11 +164,11 @@ impl Input for AccountUpdate {
 
 /// The user that a path names.
 #[derive(Debug)]
-struct AccountPath {
+struct UserPath {
     id: i64,
 }
 
-impl Input for AccountPath {
+impl Input for UserPath {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let id = fields.required("user_id", integer(1, i64::MAX, 1));
         Some(Self { id: id? })
@@ -176,89 +176,89 @@ impl Input for AccountPath {
 }
 
 /// Adds a user, the same for both routes that do.
-pub async fn add(app: &App, address: Address, given: AccountCreate) -> Result<Created<Account>, Failure> {
+pub async fn add(app: &App, address: Address, given: UserCreate) -> Result<Created<UserOut>, Failure> {
     let new = NewUser {
         username: Some(given.username),
         full_name: Some(given.full_name),
         ..NewUser::new(app.clock.new_id(), given.email)
     };
     let user = app.auth.sign_up(&app.db, new, given.password, address.0).await?;
-    Ok(Created(Account::whole(user)))
+    Ok(Created(UserOut::whole(user)))
 }
 
 /// Add a user
 ///
 /// The same as to register.
-#[endpoint(operation_id = "create_account", tags(TAG_USERS))]
-pub async fn create_account(
+#[endpoint(tags(TAG_USERS))]
+pub async fn create_user(
     app: App,
     address: Address,
-    input: Valid<Json<AccountCreate>>,
-) -> Result<Created<Account>, Failure> {
+    input: Valid<Json<UserCreate>>,
+) -> Result<Created<UserOut>, Failure> {
     let Json(given) = input.0;
     add(&app, address, given).await
 }
 
 /// List the users, oldest first
-#[endpoint(operation_id = "list_accounts", tags(TAG_USERS))]
-pub async fn list_accounts(
+#[endpoint(tags(TAG_USERS))]
+pub async fn list_users(
     app: App,
     visitor: Visitor,
     room: Room,
     input: Valid<Query<NumberedPage>>,
-) -> Result<Large<Accounts>, Failure> {
+) -> Result<Large<UserPage>, Failure> {
     let Query(part) = input.0;
     directory::refuse_browsing(app.config.users.directory, visitor.0.as_ref())?;
     let (reach, shows) = (part.reach(), app.clone());
     let read = move |db: &Read| {
         let room = room.take(part.page_size)?;
         let (total, found) = directory::list_numbered(db, part.offset(), part.page_size)?;
-        let users = found.into_iter().map(|user| Account::to(&shows, &visitor, user)).collect();
-        room.write(&Accounts { users, total, page: part.page, page_size: part.page_size })
+        let users = found.into_iter().map(|user| UserOut::to(&shows, &visitor, user)).collect();
+        room.write(&UserPage { users, total, page: part.page, page_size: part.page_size })
     };
     Ok(app.db.page(reach, read).await?)
 }
 
 /// Get a user
-#[endpoint(operation_id = "get_account", tags(TAG_USERS))]
-pub async fn get_account(
+#[endpoint(tags(TAG_USERS))]
+pub async fn get_user(
     app: App,
     visitor: Visitor,
-    input: Valid<Path<AccountPath>>,
-) -> Result<Done<Account>, Failure> {
+    input: Valid<Path<UserPath>>,
+) -> Result<Done<UserOut>, Failure> {
     let Path(path) = input.0;
     directory::refuse_browsing(app.config.users.directory, visitor.0.as_ref())?;
     let user = app.db.read(|db| users::by_id(db, path.id))?;
-    Ok(Done(Account::to(&app, &visitor, user)))
+    Ok(Done(UserOut::to(&app, &visitor, user)))
 }
 
 /// Change an account
 ///
 /// The caller's own; anybody's for administrators. A new e-mail address is unconfirmed and is asked to confirm itself by
 /// a letter; a letter to the old one has a link that puts it back for seven days.
-#[endpoint(operation_id = "update_account", tags(TAG_USERS))]
-pub async fn update_account(
+#[endpoint(tags(TAG_USERS))]
+pub async fn update_user(
     app: App,
     caller: Caller,
     from: Address,
-    input: Valid<(Path<AccountPath>, Json<AccountUpdate>)>,
-) -> Result<Done<Account>, Failure> {
-    let (Path(path), Json(AccountUpdate(update))) = input.0;
+    input: Valid<(Path<UserPath>, Json<UserUpdate>)>,
+) -> Result<Done<UserOut>, Failure> {
+    let (Path(path), Json(UserUpdate(update))) = input.0;
     update.admit(&app, &caller, from, |db| users::by_id(db, path.id)).await?;
     let room = update.patch.room();
     let change = move |db: &WriteAs| users::update(db, &users::by_id(db, path.id)?, &update.patch);
     let user = app.auth.write_as(&app.db, caller, room, change).await?;
-    Ok(Done(Account::whole(user)))
+    Ok(Done(UserOut::whole(user)))
 }
 
 /// Delete an account
 ///
 /// One's own; anybody's for administrators. The todos go, too.
-#[endpoint(operation_id = "delete_account", tags(TAG_USERS))]
-pub async fn delete_account(
+#[endpoint(tags(TAG_USERS))]
+pub async fn delete_user(
     app: App,
     caller: Caller,
-    input: Valid<Path<AccountPath>>,
+    input: Valid<Path<UserPath>>,
 ) -> Result<NoContent, Failure> {
     let Path(path) = input.0;
     app.take_away_as(caller, move |db| users::delete(db, &users::by_id(db, path.id)?)).await?;
