@@ -1,14 +1,16 @@
 //! Rules: how a value of a body, query, form or path is read. A rule also describes itself in the OpenAPI
 //! document, so the two cannot part.
 
+mod dates;
+
 use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
-use strum::EnumMessage;
 use uuid::Uuid;
 
+pub use self::dates::CalendarDate;
 use super::validate::Broken;
 use crate::domain::auth::passwords::{self, Password};
 use crate::domain::emails::Email;
@@ -53,6 +55,10 @@ impl<R: Rule> Rule for OrNull<R> {
 
     fn schema(&self) -> Value {
         let mut schema = self.0.schema();
+        if schema.get("enum").is_some() {
+            // A list of words has no null in it.
+            return json!({ "oneOf": [{ "type": "null" }, schema] });
+        }
         schema["type"] = json!([schema["type"], "null"]);
         schema
     }
@@ -150,7 +156,9 @@ impl Rule for Username {
     fn schema(&self) -> Value {
         let mut schema = self.0.schema();
         schema["pattern"] = json!("^[^@]*$");
-        schema["description"] = json!("Unique without regard to case; without `@`.");
+        schema["description"] = json!(
+            "The name that others see. Unique without regard to case; no `@`, so that it is not taken for an e-mail address."
+        );
         schema
     }
 }
@@ -174,7 +182,7 @@ impl Rule for NewPassword {
             "type": "string", "format": "password",
             "minLength": passwords::PASSWORD_LEN_MIN, "maxLength": passwords::PASSWORD_LEN_MAX,
             "examples": ["correct horse battery staple"],
-            "description": "None of the most common ones, and not one's own e-mail address or username.",
+            "description": "Any characters. Not one of the most common passwords, and not the user's own e-mail address or username.",
         })
     }
 }
@@ -193,7 +201,10 @@ impl Rule for GivenPassword {
     }
 
     fn schema(&self) -> Value {
-        json!({ "type": "string", "format": "password", "examples": ["correct horse battery staple"] })
+        json!({
+            "type": "string", "format": "password", "examples": ["correct horse battery staple"],
+            "description": "The user's present password.",
+        })
     }
 }
 
@@ -224,7 +235,8 @@ impl Rule for File {
 
     fn schema(&self) -> Value {
         json!({
-            "type": "string", "contentMediaType": "application/octet-stream", "examples": ["the bytes of the file"],
+            "type": "string", "format": "binary", "contentMediaType": "application/octet-stream",
+            "examples": ["the bytes of the file"], "description": "The content of the file, byte for byte.",
         })
     }
 }
@@ -251,7 +263,7 @@ impl Rule for EmailAddress {
     fn schema(&self) -> Value {
         json!({
             "type": "string", "format": "email", "maxLength": 254, "examples": ["ada@example.com"],
-            "description": "Trimmed; unique without regard to case.",
+            "description": "The address for signing in and for letters. Outer blanks are dropped; unique without regard to case.",
         })
     }
 }
@@ -441,58 +453,6 @@ impl Rule for Flag {
     }
 }
 
-/// A calendar date from year 1 to 9999; a time of day of zero may follow it.
-pub struct CalendarDate;
-
-impl Rule for CalendarDate {
-    type Out = jiff::civil::Date;
-
-    fn check(&self, value: &Value) -> Result<jiff::civil::Date, Broken> {
-        let Value::String(text) = value else {
-            return Err(Broken::new("date_type", "Input should be a valid date"));
-        };
-        let unreadable = |error: &str| {
-            Broken::with(
-                "date_from_datetime_parsing",
-                format!("Input should be a valid date or datetime, {error}"),
-                json!({ "error": error }),
-            )
-        };
-        let date = match speedate::Date::parse_str_rfc3339(text) {
-            Ok(date) => date,
-            Err(_) => match speedate::DateTime::parse_str_rfc3339(text) {
-                Ok(moment) if is_midnight(&moment.time) => moment.date,
-                Ok(_) => {
-                    return Err(Broken::new(
-                        "date_from_datetime_inexact",
-                        "Datetimes provided to dates should have zero time - e.g. be exact dates",
-                    ));
-                }
-                Err(error) => {
-                    return Err(unreadable(error.get_documentation().unwrap_or("invalid date")));
-                }
-            },
-        };
-        if date.year == 0 {
-            return Err(unreadable("year 0 is out of range"));
-        }
-        let parts = (i16::try_from(date.year), i8::try_from(date.month), i8::try_from(date.day));
-        match parts {
-            (Ok(year), Ok(month), Ok(day)) => jiff::civil::Date::new(year, month, day)
-                .map_err(|_| unreadable("day value is outside expected range")),
-            _ => Err(unreadable("day value is outside expected range")),
-        }
-    }
-
-    fn schema(&self) -> Value {
-        json!({ "type": "string", "format": "date", "examples": ["1965-08-01"] })
-    }
-}
-
-fn is_midnight(time: &speedate::Time) -> bool {
-    time.hour == 0 && time.minute == 0 && time.second == 0 && time.microsecond == 0
-}
-
 /// A UUID (RFC 9562) in any of its written forms.
 pub struct UuidText;
 
@@ -520,13 +480,15 @@ impl Rule for UuidText {
 
 /// One of a few words, to the letter.
 pub fn one_of<T: Copy + 'static>(words: &'static [(&'static str, T)]) -> OneOf<T> {
-    OneOf { words, any_case: false }
+    OneOf { words, any_case: false, name: None }
 }
 
 /// See [`one_of`].
 pub struct OneOf<T: 'static> {
     words: &'static [(&'static str, T)],
     any_case: bool,
+    /// Its name in the document, and what it means.
+    name: Option<(&'static str, &'static str)>,
 }
 
 impl<T> OneOf<T> {
@@ -534,6 +496,12 @@ impl<T> OneOf<T> {
     #[must_use]
     pub fn in_any_case(self) -> Self {
         Self { any_case: true, ..self }
+    }
+
+    /// The same words, as a schema that the document has once, under this name and with this description.
+    #[must_use]
+    pub fn named(self, name: &'static str, description: &'static str) -> Self {
+        Self { name: Some((name, description)), ..self }
     }
 }
 
@@ -557,7 +525,13 @@ impl<T: Copy + 'static> Rule for OneOf<T> {
 
     fn schema(&self) -> Value {
         let words: Vec<&str> = self.words.iter().map(|(word, _)| *word).collect();
-        json!({ "type": "string", "enum": words, "examples": [words[0]] })
+        let mut schema = json!({ "type": "string", "enum": words, "examples": [words[0]] });
+        if let Some((name, description)) = self.name {
+            // The document moves it to its place by the title.
+            schema["title"] = json!(name);
+            schema["$comment"] = json!(description);
+        }
+        schema
     }
 }
 
@@ -583,7 +557,7 @@ impl Rule for Cursor {
     fn schema(&self) -> Value {
         json!({
             "type": "string", "examples": [Self::after(100)],
-            "description": "Where to go on: taken from the `Link` header of the page before.",
+            "description": "Where the page begins: take it from the `Link` header of the page before. Left out: the first page.",
         })
     }
 }

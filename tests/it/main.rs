@@ -11,6 +11,7 @@ mod contactbook;
 mod contract;
 mod crash;
 mod disk_full;
+mod document;
 mod house;
 mod identity;
 mod letters;

@@ -7,7 +7,7 @@ use salvo::oapi::endpoint;
 
 use super::TAG_ADMIN;
 use super::auth::Register;
-use super::users::{UserOut, UserPath, UserUpdate, deleted};
+use super::users::{UserOut, UserPath, UserUpdate, deleted, role};
 use crate::api::common::UserChange;
 use crate::app::App;
 use crate::domain::auth::{Caller, WriteAs};
@@ -15,7 +15,7 @@ use crate::domain::users::{self, Patch, Role};
 use crate::http::answer::{Created, Done, Failure, Message};
 use crate::http::extract::{Address, Administrator};
 use crate::http::input::{Fields, Input, Json, Path, Query, Valid};
-use crate::http::rules::{Flag, one_of};
+use crate::http::rules::{Flag, Rule};
 
 /// What an administrator makes a user of.
 #[derive(Debug)]
@@ -26,10 +26,12 @@ struct AdminUserCreate {
 }
 
 impl Input for AdminUserCreate {
+    const ABOUT: &'static str = "A user whom an administrator adds.";
+
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let register = Register::read(fields);
-        let role = fields.or("role", one_of(&Role::WORDS).in_any_case(), Role::User);
-        let is_active = fields.or("is_active", Flag, true);
+        let role = fields.or("role", role().about("What the user may do."), Role::User);
+        let is_active = fields.or("is_active", Flag.about("Whether the user may sign in."), true);
         Some(Self { register: register?, role: role?, is_active: is_active? })
     }
 }
@@ -39,10 +41,13 @@ impl Input for AdminUserCreate {
 struct AdminUserUpdate(UserChange);
 
 impl Input for AdminUserUpdate {
+    const ABOUT: &'static str =
+        "What an administrator changes of a user. Fields that are left out stay as they are.";
+
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let change = UserChange::read(fields, |fields| {
             let profile = UserUpdate::read_profile(fields);
-            let role = fields.optional("role", one_of(&Role::WORDS).in_any_case());
+            let role = fields.optional("role", role().about("Another role ends all sessions of the user."));
             Some(Patch { role: role?, ..profile? })
         });
         change.map(Self)
@@ -57,7 +62,7 @@ struct RoleQuery {
 
 impl Input for RoleQuery {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let new_role = fields.required("new_role", one_of(&Role::WORDS).in_any_case());
+        let new_role = fields.required("new_role", role().about("The role that the user has from now on."));
         Some(Self { new_role: new_role? })
     }
 }
@@ -70,12 +75,14 @@ struct ActiveQuery {
 
 impl Input for ActiveQuery {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let is_active = fields.required("is_active", Flag);
+        let is_active = fields.required("is_active", Flag.about("Whether the user may sign in from now on."));
         Some(Self { is_active: is_active? })
     }
 }
 
-/// Make a user of any role
+/// Add a user of any role
+///
+/// Like registering, but an administrator chooses the role and the state.
 #[endpoint(tags(TAG_ADMIN))]
 pub async fn admin_create_user(
     app: App,
@@ -93,6 +100,8 @@ pub async fn admin_create_user(
 }
 
 /// Change any user
+///
+/// Changes the profile and the role of any user.
 #[endpoint(tags(TAG_ADMIN))]
 pub async fn admin_update_user(
     app: App,
@@ -107,6 +116,8 @@ pub async fn admin_update_user(
 }
 
 /// Delete any user
+///
+/// The last administrator cannot be deleted. The books stay, without an owner.
 #[endpoint(tags(TAG_ADMIN))]
 pub async fn admin_delete_user(
     app: App,
@@ -123,7 +134,7 @@ pub async fn admin_delete_user(
 
 /// Change a user's role
 ///
-/// Another role ends every token of the user.
+/// Ends all sessions of the user. The last administrator keeps the role.
 #[endpoint(tags(TAG_ADMIN))]
 pub async fn admin_set_role(
     app: App,
@@ -137,7 +148,7 @@ pub async fn admin_set_role(
 
 /// Activate or deactivate a user
 ///
-/// Deactivation ends every token of the user.
+/// A user who is not active cannot sign in; deactivating ends all their sessions.
 #[endpoint(tags(TAG_ADMIN))]
 pub async fn admin_set_active(
     app: App,

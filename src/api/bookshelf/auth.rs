@@ -15,10 +15,13 @@ use crate::http::answer::{Created, Done, Failure, Message};
 use crate::http::extract::Address;
 use crate::http::forms::Form;
 use crate::http::input::{Fields, Input, Json, Valid};
-use crate::http::rules::{NewPassword, text, username};
+use crate::http::rules::{NewPassword, Rule, text, username};
 
 pub const LOGGED_OUT: &str = "Successfully logged out";
 pub const LOGGED_OUT_EVERYWHERE: &str = "Successfully logged out from all devices";
+
+pub const GIVEN_NAME: &str = "The given name, as everybody sees it in the directory of users.";
+pub const FAMILY_NAME: &str = "The family name, as everybody sees it in the directory of users.";
 
 /// What somebody registers with.
 #[derive(Debug)]
@@ -43,11 +46,13 @@ impl Register {
 }
 
 impl Input for Register {
+    const ABOUT: &'static str = "A user who registers.";
+
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let username = fields.required("username", username(3, 50));
         let email = fields.required("email", fields.email());
-        let first_name = fields.required("first_name", text(1, 100, "Ada"));
-        let last_name = fields.required("last_name", text(1, 100, "Lovelace"));
+        let first_name = fields.required("first_name", text(1, 100, "Ada").about(GIVEN_NAME));
+        let last_name = fields.required("last_name", text(1, 100, "Lovelace").about(FAMILY_NAME));
         let password = fields.required("password", NewPassword);
         let own = [username.as_deref().unwrap_or_default(), email.as_ref().map_or("", Email::as_str)];
         let password = fields.refuse_own_name("password", password, &own);
@@ -63,7 +68,7 @@ impl Input for Register {
 
 /// Register a user
 ///
-/// Makes a user with the role `user`. Whoever registered may sign in at every API.
+/// Creates a user with the role `user`, who may sign in at all APIs. The answer has no token: sign in next.
 #[endpoint(tags(TAG_AUTH))]
 pub async fn register(
     app: App,
@@ -77,7 +82,7 @@ pub async fn register(
 
 /// Sign in
 ///
-/// Takes a form in which `username` is the e-mail address.
+/// Takes a form in which `username` is the e-mail address, and begins a session: a pair of tokens.
 #[endpoint(tags(TAG_AUTH))]
 pub async fn login(
     app: App,
@@ -91,7 +96,7 @@ pub async fn login(
 
 /// Get new tokens for a refresh token
 ///
-/// The token is spent by this. Sent again later, it ends the whole session.
+/// A refresh token is valid once. Sent again later, it ends the whole session, since somebody else may have it.
 #[endpoint(tags(TAG_AUTH))]
 pub async fn refresh(app: App, input: Valid<Json<TokenRefresh>>) -> Result<Done<TokenPair>, Failure> {
     let Json(given) = input.0;
@@ -102,7 +107,7 @@ pub async fn refresh(app: App, input: Valid<Json<TokenRefresh>>) -> Result<Done<
 
 /// Sign out
 ///
-/// Ends the session: its access token and its refresh token.
+/// Ends the session: its access token and its refresh token are no longer valid, on any API.
 #[endpoint(tags(TAG_AUTH))]
 pub async fn logout(app: App, caller: Caller) -> Result<Done<Message>, Failure> {
     app.take_away_as(caller, sessions::end).await?;
@@ -111,7 +116,7 @@ pub async fn logout(app: App, caller: Caller) -> Result<Done<Message>, Failure> 
 
 /// Sign out everywhere
 ///
-/// Ends every session of the caller, on every API.
+/// Ends all sessions of the user, on all devices and all APIs.
 #[endpoint(tags(TAG_AUTH))]
 pub async fn logout_all(app: App, caller: Caller) -> Result<Done<Message>, Failure> {
     app.take_away_as(caller, sessions::end_own).await?;

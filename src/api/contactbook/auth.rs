@@ -26,7 +26,7 @@ pub const CHECK_FOR_CONFIRMATION: &str = "Check your email for confirmation.";
 pub const CHECK_FOR_PASSWORD: &str = "Check your email for new password.";
 pub const PASSWORD_UPDATED: &str = "Password updated";
 
-/// What somebody signs up with.
+/// What a user registers with.
 #[derive(Debug)]
 struct Register {
     username: String,
@@ -35,8 +35,10 @@ struct Register {
 }
 
 impl Input for Register {
+    const ABOUT: &'static str = "A user who registers.";
+
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let about = "The name to be called by; others may have the same. One signs in by the address.";
+        let about = "The name to be called by; others may have the same. Users sign in by their address.";
         let username = fields.required("username", text(5, 16, "ada.lovelace").about(about));
         let email = fields.required("email", fields.email());
         let password = fields.required("password", NewPassword);
@@ -46,16 +48,19 @@ impl Input for Register {
     }
 }
 
-/// A user as whoever signs up sees him.
+/// A user who has just registered.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(example = json!({
     "id": 1, "username": "ada.lovelace", "email": "ada@example.com", "created_at": "2026-11-21T05:06:39.560803",
 })))]
 struct UserOut {
+    /// A number that identifies the user; it never changes.
     id: i64,
+    /// The name to be called by; others may have the same.
     username: String,
+    /// The address for signing in, to which the letter goes.
     email: String,
-    /// In UTC, without a zone.
+    /// When the user registered, in UTC, without a zone.
     created_at: String,
 }
 
@@ -70,7 +75,7 @@ impl From<User> for UserOut {
     }
 }
 
-/// Somebody who has signed up.
+/// The user who was created.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(example = json!({
     "user": {
@@ -80,6 +85,7 @@ impl From<User> for UserOut {
 })))]
 struct Registered {
     user: UserOut,
+    /// What was done, in one sentence.
     detail: &'static str,
 }
 
@@ -88,6 +94,8 @@ struct Registered {
 struct EmailRequest(Email);
 
 impl Input for EmailRequest {
+    const ABOUT: &'static str = "Where the letter goes, if the address is a user's.";
+
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         fields.required("email", fields.email()).map(Self)
     }
@@ -101,7 +109,7 @@ pub struct TokenPath {
 
 impl Input for TokenPath {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let token = fields.required("token", Token);
+        let token = fields.required("token", Token.about("The token in the link of a letter."));
         Some(Self { token: token? })
     }
 }
@@ -111,14 +119,16 @@ impl Input for TokenPath {
 pub struct PasswordReset(Password);
 
 impl Input for PasswordReset {
+    const ABOUT: &'static str = "The password that the user has from now on.";
+
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         fields.required(pages::NEW_PASSWORD, NewPassword).map(Self)
     }
 }
 
-/// Sign up
+/// Register a user
 ///
-/// A letter asks to confirm the address; before that nobody signs in, at no API.
+/// A letter asks the user to confirm the address. Before that the user cannot sign in, at any API.
 #[endpoint(tags(TAG_AUTH))]
 pub async fn register(
     app: App,
@@ -137,7 +147,7 @@ pub async fn register(
 
 /// Sign in, once the address is confirmed
 ///
-/// Takes a form in which `username` is the e-mail address.
+/// Takes a form in which `username` is the e-mail address, and begins a session: a pair of tokens.
 #[endpoint(tags(TAG_AUTH))]
 pub async fn login(
     app: App,
@@ -149,9 +159,9 @@ pub async fn login(
     Ok(Done(tokens.into()))
 }
 
-/// Get the next pair of tokens
+/// Get new tokens for a refresh token
 ///
-/// Takes the refresh token as `Authorization: Bearer …`, and spends it.
+/// Takes the refresh token as `Authorization: Bearer …`. It is valid once; sent again later, it ends the whole session.
 #[endpoint(tags(TAG_AUTH))]
 pub async fn refresh(app: App, given: BearerRefresh) -> Result<Done<TokenPair>, Failure> {
     let tokens = app.auth.refresh(&app.db, &given.0, app.config.contactbook.lifetimes()).await?;
@@ -160,8 +170,8 @@ pub async fn refresh(app: App, given: BearerRefresh) -> Result<Done<TokenPair>, 
 
 /// Ask for a letter to confirm an address
 ///
-/// The answer is the same whether or not the address is anybody's; to somebody who is signed in and has confirmed
-/// it, it says so.
+/// The answer is the same whether or not the address is a user's. To a user who is signed in and has confirmed it,
+/// it says so.
 #[endpoint(tags(TAG_AUTH))]
 pub async fn request_confirmation(
     app: App,
@@ -180,8 +190,8 @@ pub async fn request_confirmation(
 
 /// Ask for a letter to set a new password
 ///
-/// The answer is the same whether or not the address is anybody's, and nothing changes before the link in the
-/// letter is used.
+/// The answer is the same whether or not the address is a user's, and nothing changes before the link in the letter is
+/// used.
 #[endpoint(tags(TAG_AUTH))]
 pub async fn request_reset(app: App, input: Valid<Json<EmailRequest>>) -> Result<Done<Message>, Failure> {
     let Json(EmailRequest(email)) = input.0;
@@ -201,7 +211,7 @@ async fn post(app: &App, purpose: Purpose, email: Email) -> Result<(), Failure> 
 
 /// Show the page to set a new password
 ///
-/// The link of a letter. The page needs no JavaScript.
+/// The link in a letter leads here. The page needs no JavaScript, and does not use up the link.
 #[endpoint(tags(TAG_AUTH))]
 pub async fn show_reset(app: App, input: Valid<Path<TokenPath>>) -> Result<Shown, Failure> {
     show_form(&app, Purpose::ResetPassword, input, pages::reset_form)
@@ -222,7 +232,7 @@ pub fn show_form(
 
 /// Set a new password
 ///
-/// Every token of the user dies. To a browser (`Accept: text/html`) it answers with a page that says the same.
+/// Ends all sessions of the user. To a browser (`Accept: text/html`) the answer is a page that says the same.
 #[endpoint(tags(TAG_AUTH))]
 pub async fn reset_password(
     app: App,

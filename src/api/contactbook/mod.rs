@@ -19,11 +19,11 @@ use crate::http::resource::at;
 /// The API as the table of APIs lists it.
 pub static API: Api = Api {
     name: "contactbook",
-    description: "Contacts with birthdays and pictures, which nobody else sees. Whoever signs up here confirms the \
-                  e-mail address first. Each route has a limit.",
+    description: "Contacts with birthdays and pictures, which nobody else sees. Users who register here confirm their \
+                  e-mail address before they sign in. Each route has a limit.",
     tags: &[
-        (TAG_CONTACTS, "One's own contacts and their pictures."),
-        (TAG_AUTH, "Sign up, confirm the address, sign in, refresh, set a new password."),
+        (TAG_AUTH, "Register, confirm the address, sign in, get new tokens, set a new password."),
+        (TAG_CONTACTS, "The user's own contacts and their pictures."),
     ],
     voices: &[
         Voice {
@@ -41,8 +41,8 @@ pub static API: Api = Api {
     error_schema,
 };
 
-const TAG_AUTH: &str = "contactbook: auth";
-const TAG_CONTACTS: &str = "contactbook: contacts";
+const TAG_AUTH: &str = "contactbook-auth";
+const TAG_CONTACTS: &str = "contactbook-contacts";
 
 /// Where this API says it otherwise than the house.
 fn words(refusal: &Refusal) -> Option<Words> {
@@ -77,10 +77,11 @@ fn error_schema(status: StatusCode) -> Option<(&'static str, Value)> {
     (status == StatusCode::TOO_MANY_REQUESTS).then(|| {
         let schema = json!({
             "type": "object", "required": ["error"],
-            "properties": { "error": { "type": "string", "description": "Why, in a sentence." } },
+            "description": "Too many requests in a short time.",
+            "properties": { "error": { "type": "string", "description": "The limit that was reached, in one sentence." } },
             "examples": [{ "error": "Rate limit exceeded: 2 per 1 minute" }],
         });
-        ("TooMany", schema)
+        ("RateLimitResponse", schema)
     })
 }
 
@@ -118,14 +119,14 @@ fn routes() -> Vec<Router> {
     let limit = |handler| (handler, setting(handler).expect("each limited handler has a setting"));
     let auth = Router::with_path("auth")
         .push(at("signup").post(auth::register).limited(limit("register")).into())
-        .push(at("login").post(auth::login).limited(limit("login")).into())
-        .push(at("refresh_token").get_only(auth::refresh).limited(limit("refresh")).into())
         .push(
             at("request_email")
                 .post(auth::request_confirmation)
                 .limited(limit("request_confirmation"))
                 .into(),
         )
+        .push(at("login").post(auth::login).limited(limit("login")).into())
+        .push(at("refresh_token").get_only(auth::refresh).limited(limit("refresh")).into())
         .push(at("reset_pwd").post(auth::request_reset).limited(limit("request_reset")).into())
         .push(
             at("reset_pwd/{token}")

@@ -22,7 +22,7 @@ use crate::http::validate::Broken;
 pub const LOGGED_OUT: &str = "Logged out";
 pub const PASSWORD_UPDATED: &str = "Password updated successfully";
 
-/// What somebody registers with.
+/// What a user registers with.
 #[derive(Debug)]
 struct Register {
     email: Email,
@@ -30,6 +30,8 @@ struct Register {
 }
 
 impl Input for Register {
+    const ABOUT: &'static str = "A user who registers.";
+
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let email = fields.required("email", fields.email());
         let password = fields.required("password", NewPassword);
@@ -43,6 +45,7 @@ impl Input for Register {
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(example = json!({ "email": "ada@example.com" })))]
 struct Registered {
+    /// The address as it is kept: without outer blanks, its domain in lower case.
     email: String,
 }
 
@@ -55,6 +58,9 @@ struct PasswordChange {
 }
 
 impl Input for PasswordChange {
+    const ABOUT: &'static str =
+        "Who changes the password: the address and the present password stand for a token.";
+
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let email = fields.required("email", fields.email());
         let old = fields.required("old_password", GivenPassword);
@@ -65,15 +71,17 @@ impl Input for PasswordChange {
     }
 }
 
-/// Who one is.
+/// The id of the current user.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(example = json!({ "user_id": "1" })))]
 struct OwnId {
-    /// The user's number, as text.
+    /// The `id` of the caller, as text.
     user_id: String,
 }
 
 /// Register a user
+///
+/// Creates a user, who may sign in at all APIs. The answer has no token: sign in next.
 #[endpoint(tags(TAG_AUTH))]
 pub async fn register(
     app: App,
@@ -88,7 +96,7 @@ pub async fn register(
 
 /// Sign in
 ///
-/// Takes a form in which `username` is the e-mail address.
+/// Takes a form in which `username` is the e-mail address, and begins a session: a pair of tokens.
 #[endpoint(tags(TAG_AUTH))]
 pub async fn login(
     app: App,
@@ -102,7 +110,8 @@ pub async fn login(
 
 /// Get new tokens for a refresh token
 ///
-/// The refresh token of a session that was begun here stays good; the new one is for those who read it.
+/// The refresh token of a session that began here stays valid until the session ends, so a client may keep it. The answer
+/// has a new one as well.
 #[endpoint(tags(TAG_AUTH))]
 pub async fn refresh(app: App, input: Valid<Json<TokenRefresh>>) -> Result<Done<TokenPair>, Failure> {
     let Json(given) = input.0;
@@ -112,7 +121,7 @@ pub async fn refresh(app: App, input: Valid<Json<TokenRefresh>>) -> Result<Done<
     Ok(Done(tokens.into()))
 }
 
-/// Why a user is shut out he is told when he signs in: here his token is dead like any other.
+/// Users who are shut out learn the reason when they sign in: here their token is one that is not good, like any other.
 fn shut_out_is_revoked(error: Error) -> Error {
     match error {
         Error::Refusal(Refusal::UserInactive | Refusal::UserBlocked | Refusal::EmailUnconfirmed) => {
@@ -124,7 +133,7 @@ fn shut_out_is_revoked(error: Error) -> Error {
 
 /// Sign out
 ///
-/// Ends the session: its access token and its refresh token.
+/// Ends the session: its access token and its refresh token are no longer valid, on any API.
 #[endpoint(tags(TAG_AUTH))]
 pub async fn logout(app: App, caller: Caller) -> Result<Done<Message>, Failure> {
     app.take_away_as(caller, sessions::end).await?;
@@ -133,7 +142,7 @@ pub async fn logout(app: App, caller: Caller) -> Result<Done<Message>, Failure> 
 
 /// Change the password
 ///
-/// Asks for the present one instead of a token, and counts as a sign-in. Every token of the user dies.
+/// Takes the present password instead of a token, and counts as a sign-in. Ends all sessions of the user.
 #[endpoint(tags(TAG_AUTH))]
 pub async fn change_password(
     app: App,
@@ -148,7 +157,9 @@ pub async fn change_password(
     Ok(Done(Message::new(PASSWORD_UPDATED)))
 }
 
-/// Get one's own number
+/// Get the current user's id
+///
+/// Only the id. `GET /users/me` shows everything.
 #[endpoint(tags(TAG_AUTH))]
 pub async fn get_own_id(caller: Caller) -> Result<Done<OwnId>, Failure> {
     Ok(Done(OwnId { user_id: caller.id().0.to_string() }))

@@ -6,23 +6,25 @@ mod users;
 
 use salvo::Router;
 use salvo::http::StatusCode;
-use serde::Serialize;
+use salvo::oapi::{RefOr, Schema};
+use serde_json::json;
 
 use super::Api;
 use crate::clock::Timestamp;
 use crate::domain::users::{Role, User};
 use crate::error::{Act, Refusal, UserKey};
 use crate::http::answer::{Message, Voice, Words, detail};
+use crate::http::input::schema;
 use crate::http::resource::at;
 
 /// The API as the table of APIs lists it.
 pub static API: Api = Api {
     name: "identity",
-    description: "Accounts, balances and blocking. Its clients keep one refresh token: it is not spent by use.",
+    description: "Accounts, balances and blocking. Its clients keep one refresh token, which is valid more than once.",
     tags: &[
-        (TAG_AUTH, "Register, sign in, refresh, sign out, change the password."),
-        (TAG_USERS, "One's own profile and balance; the users, for administrators."),
-        (TAG_ADMIN, "Blocking, for administrators."),
+        (TAG_AUTH, "Register, sign in, get new tokens, sign out, change the password."),
+        (TAG_USERS, "The user's own profile and balance."),
+        (TAG_ADMIN, "The list of users and blocking, for administrators. Other users get 404."),
     ],
     voices: &[
         Voice { prefixes: &["/auth"], words: auth_words, envelope: detail, page: None },
@@ -35,9 +37,9 @@ pub static API: Api = Api {
     error_schema: |_| None,
 };
 
-const TAG_AUTH: &str = "identity: auth";
-const TAG_USERS: &str = "identity: users";
-const TAG_ADMIN: &str = "identity: admin";
+const TAG_AUTH: &str = "identity-auth";
+const TAG_USERS: &str = "identity-users";
+const TAG_ADMIN: &str = "identity-admin";
 
 /// Where this API says it otherwise than the house.
 fn words(refusal: &Refusal) -> Option<Words> {
@@ -68,11 +70,11 @@ fn auth_words(refusal: &Refusal) -> Option<Words> {
 
 fn routes() -> Vec<Router> {
     let auth = Router::with_path("auth")
-        .push(at("me").get(auth::get_own_id).into())
+        .push(at("register").post(auth::register).into())
         .push(at("login").post(auth::login).into())
+        .push(at("me").get(auth::get_own_id).into())
         .push(at("refresh").post(auth::refresh).into())
         .push(at("logout").post(auth::logout).into())
-        .push(at("register").post(auth::register).into())
         .push(at("change-password").post(auth::change_password).into());
     let users = Router::with_path("users")
         .push(at("/").get(admin::list_users).into())
@@ -125,23 +127,17 @@ fn message(handler: &str) -> Option<Message> {
     }
 }
 
-/// What a user may.
-#[derive(Clone, Copy, Debug, Serialize, salvo::oapi::ToSchema)]
-#[serde(rename_all = "lowercase")]
-enum RoleOut {
-    /// Blocks and looks through the users.
-    Admin,
-    /// Everybody else.
-    User,
+/// What this API calls the roles: a moderator is a user here.
+fn role_word(role: Role) -> &'static str {
+    if role == Role::Admin { Role::Admin.word() } else { Role::User.word() }
 }
 
-impl From<Role> for RoleOut {
-    fn from(role: Role) -> Self {
-        match role {
-            Role::Admin => Self::Admin,
-            Role::Moderator | Role::User => Self::User,
-        }
-    }
+fn shown_role() -> RefOr<Schema> {
+    let about = "What a user may do here: an `admin` lists and blocks users. A moderator of the other APIs is a `user`.";
+    let words = [Role::Admin, Role::User].map(Role::word);
+    schema(json!({
+        "title": "IdentityRole", "$comment": about, "type": "string", "enum": words, "examples": ["user"],
+    }))
 }
 
 /// A moment of a user's, if there was one.

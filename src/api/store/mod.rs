@@ -14,10 +14,10 @@ use crate::http::resource::at;
 /// The API as the table of APIs lists it.
 pub static API: Api = Api {
     name: "store",
-    description: "Items and store managers. Sign in with a form, and keep items that every user may see.",
+    description: "Items and store managers, who are users. They sign in with a form, and keep items that all users may see.",
     tags: &[
-        (TAG_ITEMS, "Items: seen by every user, changed by their owners and moderators."),
-        (TAG_MANAGERS, "Store managers, who are users: sign up, sign in, sign out."),
+        (TAG_MANAGERS, "Store managers, who are users: register, sign in, sign out."),
+        (TAG_ITEMS, "Items. All users may see them; owners and moderators change them."),
     ],
     voices: &[Voice { prefixes: &["/items", "/store-managers"], words, envelope: detail, page: None }],
     routes,
@@ -27,8 +27,8 @@ pub static API: Api = Api {
     error_schema: |_| None,
 };
 
-const TAG_ITEMS: &str = "store: items";
-const TAG_MANAGERS: &str = "store: store managers";
+const TAG_ITEMS: &str = "store-items";
+const TAG_MANAGERS: &str = "store-managers";
 
 /// Where this API says it otherwise than the house.
 fn words(refusal: &Refusal) -> Option<Words> {

@@ -20,14 +20,17 @@ use crate::http::rules::{NewPassword, Rule, text};
 
 pub const LOGGED_OUT: &str = "Logged out successfully";
 
-/// A store manager: a user.
+/// A store manager, who is a user.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(example = json!({
     "id": "019a9d5e-6c1f-7c3b-8a54-3f0c1f4e2d10", "name": "Ada", "email": "ada@example.com",
 })))]
 pub struct ManagerOut {
+    /// The user's UUID, as `store_manager_id` of their items and on the other APIs.
     id: Uuid,
+    /// The name to be shown; several may have the same.
     name: String,
+    /// The address for signing in and for letters.
     email: String,
 }
 
@@ -46,11 +49,14 @@ struct ManagerCreate {
 }
 
 impl Input for ManagerCreate {
+    const ABOUT: &'static str = "A store manager who registers.";
+
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let name = fields.required("name", text(1, 64, "Ada"));
+        let name = fields
+            .required("name", text(1, 64, "Ada").about("The name to be shown; several may have the same."));
         let email = fields.required("email", fields.email());
         let about =
-            "The plain password: this name is what this API's clients send it by. `password` will do, too.";
+            "The password in plain text, whatever the field is called. The name `password` is taken as well.";
         let password = fields.either("password_hash", "password", NewPassword.about(about));
         let own = [email.as_ref().map_or("", Email::as_str)];
         let name_of_password = fields.came_by("password_hash", "password");
@@ -59,21 +65,21 @@ impl Input for ManagerCreate {
     }
 }
 
-/// An access token.
+/// A token to send with each request.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(example = json!({
     "access_token": "eyJ0eXAiOiJhdCtqd3QifQ.eyJ0eXAiOiJhY2Nlc3MifQ.c2lnbmF0dXJl", "token_type": "jwt",
 })))]
 struct AccessToken {
-    /// Opens every API; sent as `Authorization: Bearer …`.
+    /// Valid on all APIs; send it as `Authorization: Bearer …`.
     access_token: String,
-    /// Always `jwt`.
+    /// Always `jwt`, although the token is sent as a bearer token.
     token_type: &'static str,
 }
 
-/// Sign up as a store manager
+/// Register a store manager
 ///
-/// Makes a user, who may sign in at every API. `password_hash` is the plain password.
+/// Creates a user, who may sign in at all APIs. `password_hash` is the password in plain text.
 #[endpoint(tags(TAG_MANAGERS))]
 pub async fn register(
     app: App,
@@ -88,8 +94,8 @@ pub async fn register(
 
 /// Sign in
 ///
-/// Takes a form in which `username` is the e-mail address. The token is sent as `Authorization: Bearer …`,
-/// whatever `token_type` says; there is no refresh token.
+/// Takes a form in which `username` is the e-mail address. Send the token as `Authorization: Bearer …`, although
+/// `token_type` says `jwt`. There is no refresh token.
 #[endpoint(tags(TAG_MANAGERS))]
 pub async fn login(
     app: App,
@@ -103,7 +109,7 @@ pub async fn login(
 
 /// Sign out
 ///
-/// Ends the session of the token.
+/// Ends the session: its token is no longer valid, on any API.
 #[endpoint(tags(TAG_MANAGERS))]
 pub async fn logout(app: App, caller: Caller) -> Result<Done<Message>, Failure> {
     app.take_away_as(caller, sessions::end).await?;

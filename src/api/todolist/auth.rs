@@ -15,7 +15,7 @@ use crate::http::extract::Address;
 use crate::http::input::{Fields, Input, Json, Valid};
 use crate::http::rules::{GivenPassword, Rule, text};
 
-/// What somebody signs in with.
+/// What a user signs in with.
 #[derive(Debug)]
 struct Credentials {
     username: String,
@@ -23,32 +23,35 @@ struct Credentials {
 }
 
 impl Input for Credentials {
+    const ABOUT: &'static str = "What a user signs in with.";
+
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let username = fields
-            .required("username", text(0, usize::MAX, "ada").about("The username or the e-mail address."));
+            .required("username", text(0, usize::MAX, "ada").about("The user's username or e-mail address."));
         let password = fields.required("password", GivenPassword);
         Some(Self { username: username?, password: password? })
     }
 }
 
-/// An access token.
+/// A token to send with each request.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(example = json!({
     "access_token": "eyJ0eXAiOiJhdCtqd3QifQ.eyJ0eXAiOiJhY2Nlc3MifQ.c2lnbmF0dXJl",
     "token_type": "bearer", "expires_in": 86400,
 })))]
 struct AccessToken {
-    /// Opens every API; sent as `Authorization: Bearer …`.
+    /// Valid on all APIs; send it as `Authorization: Bearer …`.
     access_token: String,
-    /// Always `bearer`.
+    /// Always `bearer`: how the token is sent.
     token_type: &'static str,
-    /// How long it is good, in seconds.
+    /// How many seconds the token is valid, from now on.
+    #[salvo(schema(value_type = i64, minimum = 0))]
     expires_in: u64,
 }
 
 /// Register a user
 ///
-/// Whoever registered may sign in at every API.
+/// Creates a user, who may sign in at all APIs. The answer has no token: sign in next.
 #[endpoint(tags(TAG_AUTH))]
 pub async fn register(
     app: App,
@@ -61,7 +64,7 @@ pub async fn register(
 
 /// Sign in
 ///
-/// By username or e-mail address. There is no refresh token.
+/// Takes a username or an e-mail address, and begins a session. There is no refresh token.
 #[endpoint(tags(TAG_AUTH))]
 pub async fn login(
     app: App,
@@ -80,7 +83,9 @@ pub async fn login(
     }))
 }
 
-/// Get one's own account
+/// Get the current user
+///
+/// The caller's own data, with the e-mail address.
 #[endpoint(tags(TAG_AUTH))]
 pub async fn me(app: App, caller: Caller) -> Result<Done<UserOut>, Failure> {
     let user = app.db.read(|db| users::own(db, &caller))?;
@@ -89,7 +94,7 @@ pub async fn me(app: App, caller: Caller) -> Result<Done<UserOut>, Failure> {
 
 /// Sign out
 ///
-/// Ends the session of the token.
+/// Ends the session: its token is no longer valid, on any API.
 #[endpoint(tags(TAG_AUTH))]
 pub async fn logout(app: App, caller: Caller) -> Result<NoContent, Failure> {
     app.take_away_as(caller, sessions::end).await?;

@@ -20,12 +20,12 @@ use crate::http::rules::{Rule, integer};
 /// The API as the table of APIs lists it.
 pub static API: Api = Api {
     name: "todolist",
-    description: "Users and their todos, which nobody else sees. Sign in with JSON, by username or e-mail \
-                  address. Every refusal wears an envelope with the request's id.",
+    description: "Users and their todos, which nobody else sees. Users sign in with JSON, by username or e-mail \
+                  address. Refusals have a form of their own, with the request's id.",
     tags: &[
-        (TAG_TODOS, "One's own todos."),
         (TAG_AUTH, "Register, sign in, sign out."),
-        (TAG_USERS, "The directory of users, and one's own account."),
+        (TAG_USERS, "The directory of users, and changes of a user."),
+        (TAG_TODOS, "The user's own todos."),
         (TAG_HEALTH, "Whether the server and its database are well."),
     ],
     voices: &[Voice { prefixes: &["/v1"], words, envelope, page: None }],
@@ -33,13 +33,13 @@ pub static API: Api = Api {
     aliases: &[],
     refusals,
     message: |_| None,
-    error_schema: |_| Some(("Error", error_schema())),
+    error_schema: |_| Some(("ErrorResponse", error_schema())),
 };
 
-const TAG_HEALTH: &str = "todolist: health";
-const TAG_AUTH: &str = "todolist: auth";
-const TAG_USERS: &str = "todolist: users";
-const TAG_TODOS: &str = "todolist: todos";
+const TAG_HEALTH: &str = "todolist-health";
+const TAG_AUTH: &str = "todolist-auth";
+const TAG_USERS: &str = "todolist-users";
+const TAG_TODOS: &str = "todolist-todos";
 
 /// Where this API says it otherwise than the house.
 fn words(refusal: &Refusal) -> Option<Words> {
@@ -132,28 +132,35 @@ fn error_schema() -> Value {
     let text = |description: &str| json!({ "type": "string", "description": description });
     json!({
         "type": "object", "required": ["error", "request_id"],
+        "description": "Why the request was refused.",
         "properties": {
             "error": {
                 "type": "object", "required": ["status_code", "message", "type"],
+                "description": "The refusal itself.",
                 "properties": {
-                    "status_code": { "type": "integer", "description": "The status of the answer." },
-                    "message": text("Why, in a sentence."),
-                    "type": { "type": "string", "enum": ["client_error", "server_error"] },
+                    "status_code": { "type": "integer", "description": "The HTTP status, once more." },
+                    "message": text("The reason, in one sentence."),
+                    "type": {
+                        "type": "string", "enum": ["client_error", "server_error"],
+                        "description": "Who can mend it: the sender of the request (`client_error`) or the operator of the server.",
+                    },
                     "details": {
                         "type": "object", "required": ["validation_errors"],
-                        "description": "Of a malformed request: every fault it has.",
-                        "properties": { "validation_errors": { "type": "array", "items": {
+                        "description": "Only for a malformed request: all its faults.",
+                        "properties": { "validation_errors": {
+                            "type": "array", "description": "One entry for each fault.", "items": {
                             "type": "object", "required": ["field", "message", "type"],
+                            "description": "One fault of the request.",
                             "properties": {
-                                "field": text("Where: the part of the request, then the field."),
+                                "field": text("The place of the fault: `path`, `query` or `body`, then the field."),
                                 "message": text("What is wrong, for people."),
-                                "type": text("What is wrong, for programs."),
+                                "type": text("The kind of fault, for programs: `missing`, `string_too_long` …"),
                             },
                         } } },
                     },
                 },
             },
-            "request_id": text("What `X-Request-ID` says, too."),
+            "request_id": text("The same id as in the header `X-Request-ID`."),
         },
     })
 }
@@ -168,9 +175,9 @@ fn routes() -> Vec<Router> {
             at("{user_id}").get(users::get_user).patch(users::update_user).delete(users::delete_user).into(),
         );
     let auth = Router::with_path("auth")
-        .push(at("me").get(auth::me).into())
-        .push(at("login").post(auth::login).into())
         .push(at("register").post(auth::register).into())
+        .push(at("login").post(auth::login).into())
+        .push(at("me").get(auth::me).into())
         .push(at("logout").post(auth::logout).into());
     let health = at("health").get(health::get_health);
     vec![Router::with_path("v1").push(todos).push(users).push(auth).push(health.into())]
@@ -226,8 +233,10 @@ impl NumberedPage {
 
 impl Input for NumberedPage {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let page = fields.or("page", integer(1, i64::MAX, 1).about("Which page, from 1."), 1);
-        let page_size = fields.or("page_size", integer(1, 100, 10).about("Most entries of the page."), 10);
+        let page =
+            fields.or("page", integer(1, i64::MAX, 1).about("The number of the page, counted from 1."), 1);
+        let page_size =
+            fields.or("page_size", integer(1, 100, 10).about("How many entries a page has at most."), 10);
         Some(Self { page: page?, page_size: page_size? })
     }
 }

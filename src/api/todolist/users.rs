@@ -1,4 +1,4 @@
-//! todolist, `/users`: the directory, and one's own account.
+//! todolist, `/users`: the directory, and the caller's own account.
 
 use salvo::Writer;
 use salvo::oapi::{ToSchema, endpoint};
@@ -21,25 +21,28 @@ use crate::http::large::{Large, Room};
 use crate::http::rules::{Flag, NewPassword, Rule, Text, integer, text};
 use crate::http::validate::Broken;
 
-/// A user. Strangers see neither address nor state.
+/// A user. To strangers the address and the state are null.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(example = json!({
     "id": 1, "email": "ada@example.com", "username": "ada", "full_name": "Ada Lovelace", "is_active": true,
     "created_at": "2026-11-21T05:06:39.560803Z", "updated_at": "2026-11-21T05:06:39.560803Z",
 })))]
 pub struct UserOut {
+    /// Identifies the user in paths; it never changes.
     id: i64,
-    /// Null to strangers, and where the server says so to other members.
+    /// Null to strangers. Also null to other users where the server hides addresses.
     #[salvo(schema(required = true))]
     email: Option<String>,
+    /// The name that the user chose, or `user_` and the user's number.
     username: String,
+    /// The whole name. The username, if the user registered at another API without a name.
     full_name: String,
-    /// Null to strangers.
+    /// Whether the user may sign in. Null to strangers.
     #[salvo(schema(required = true))]
     is_active: Option<bool>,
-    /// In UTC.
+    /// When the user registered, in UTC.
     created_at: String,
-    /// In UTC.
+    /// When something of the user last changed, in UTC.
     updated_at: String,
 }
 
@@ -70,7 +73,7 @@ impl UserOut {
     }
 }
 
-/// A page of the users.
+/// One page of the directory of users.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(example = json!({
     "users": [{
@@ -80,10 +83,13 @@ impl UserOut {
     "total": 1, "page": 1, "page_size": 10,
 })))]
 struct UserPage {
+    /// The users of this page, oldest first.
     users: Vec<UserOut>,
-    /// How many there are on all pages.
+    /// How many users there are on all pages together.
     total: i64,
+    /// The number of this page, counted from 1.
     page: i64,
+    /// How many users a page has at most.
     page_size: i64,
 }
 
@@ -109,13 +115,14 @@ impl Rule for PlainUsername {
     fn schema(&self) -> Value {
         let mut schema = self.0.schema();
         schema["pattern"] = r"^\w*[^\W_]\w*$".into();
-        schema["description"] = "Letters, digits and `_`; unique without regard to case.".into();
+        schema["description"] =
+            "The name that others see: letters, digits and `_`. Unique without regard to case.".into();
         schema
     }
 }
 
 fn full_name() -> impl Rule<Out = String> {
-    text(1, 255, "Ada Lovelace")
+    text(1, 255, "Ada Lovelace").about("The whole name, as everybody sees it in the directory of users.")
 }
 
 /// A user to be.
@@ -128,6 +135,8 @@ pub struct UserCreate {
 }
 
 impl Input for UserCreate {
+    const ABOUT: &'static str = "A user who registers.";
+
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let email = fields.required("email", fields.email());
         let username = fields.required("username", plain_username());
@@ -144,12 +153,17 @@ impl Input for UserCreate {
 struct UserUpdate(UserChange);
 
 impl Input for UserUpdate {
+    const ABOUT: &'static str = "What is to change of a user. Fields that are left out stay as they are.";
+
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let change = UserChange::read(fields, |fields| {
             let email = fields.optional("email", fields.email());
             let username = fields.optional("username", plain_username());
             let full_name = fields.optional("full_name", full_name());
-            let is_active = fields.optional("is_active", Flag);
+            let is_active = fields.optional(
+                "is_active",
+                Flag.about("False ends all sessions; the user cannot sign in any more."),
+            );
             Some(Patch {
                 email: email?,
                 username: username?,
@@ -170,7 +184,8 @@ struct UserPath {
 
 impl Input for UserPath {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let id = fields.required("user_id", integer(1, i64::MAX, 1));
+        let id = fields
+            .required("user_id", integer(1, i64::MAX, 1).about("The user's `id`, as shown in answers."));
         Some(Self { id: id? })
     }
 }
@@ -188,7 +203,7 @@ pub async fn add(app: &App, address: Address, given: UserCreate) -> Result<Creat
 
 /// Add a user
 ///
-/// The same as to register.
+/// The same as `POST /v1/auth/register`.
 #[endpoint(tags(TAG_USERS))]
 pub async fn create_user(
     app: App,
@@ -200,6 +215,8 @@ pub async fn create_user(
 }
 
 /// List the users, oldest first
+///
+/// The directory of users. The server's settings say who may read it: everybody, users or administrators.
 #[endpoint(tags(TAG_USERS))]
 pub async fn list_users(
     app: App,
@@ -220,6 +237,8 @@ pub async fn list_users(
 }
 
 /// Get a user
+///
+/// A page of the directory of users. The server's settings say who may read it: everybody, users or administrators.
 #[endpoint(tags(TAG_USERS))]
 pub async fn get_user(
     app: App,
@@ -232,10 +251,10 @@ pub async fn get_user(
     Ok(Done(UserOut::to(&app, &visitor, user)))
 }
 
-/// Change an account
+/// Change a user
 ///
-/// The caller's own; anybody's for administrators. A new e-mail address is unconfirmed and is asked to confirm itself by
-/// a letter; a letter to the old one has a link that puts it back for seven days.
+/// Users change their own account, administrators any account. A new e-mail address is unconfirmed until the link in a letter to it
+/// is used. A letter to the old address has a link that puts it back, for seven days.
 #[endpoint(tags(TAG_USERS))]
 pub async fn update_user(
     app: App,
@@ -251,9 +270,9 @@ pub async fn update_user(
     Ok(Done(UserOut::whole(user)))
 }
 
-/// Delete an account
+/// Delete a user
 ///
-/// One's own; anybody's for administrators. The todos go, too.
+/// Users delete their own account, administrators any account. The todos are deleted as well.
 #[endpoint(tags(TAG_USERS))]
 pub async fn delete_user(
     app: App,
