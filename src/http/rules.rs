@@ -9,9 +9,12 @@ use serde_json::{Value, json};
 use strum::EnumMessage;
 use uuid::Uuid;
 
+pub use self::names::{Name, name, username};
 use super::validate::Broken;
 use crate::domain::auth::passwords::{self, Password};
 use crate::domain::emails::Email;
+
+mod names;
 
 /// How a value is read and described.
 pub trait Rule {
@@ -90,11 +93,8 @@ pub struct Text {
     example: &'static str,
 }
 
-impl Rule for Text {
-    type Out = String;
-
-    fn check(&self, value: &Value) -> Result<String, Broken> {
-        let text = string(value)?;
+impl Text {
+    fn fits(&self, text: &str) -> Result<(), Broken> {
         let length = text.chars().count();
         if length < self.min {
             return Err(Broken::too_short(self.min));
@@ -102,6 +102,16 @@ impl Rule for Text {
         if length > self.max {
             return Err(Broken::too_long(self.max));
         }
+        Ok(())
+    }
+}
+
+impl Rule for Text {
+    type Out = String;
+
+    fn check(&self, value: &Value) -> Result<String, Broken> {
+        let text = string(value)?;
+        self.fits(text)?;
         Ok(text.to_owned())
     }
 
@@ -128,33 +138,6 @@ fn string(value: &Value) -> Result<&str, Broken> {
     Ok(text)
 }
 
-/// A username: `min` to `max` characters without `@`, so that it cannot be taken for an e-mail address.
-pub fn username(min: usize, max: usize) -> Username {
-    Username(Text { min, max, example: "ada" })
-}
-
-/// See [`username`].
-pub struct Username(Text);
-
-impl Rule for Username {
-    type Out = String;
-
-    fn check(&self, value: &Value) -> Result<String, Broken> {
-        let name = self.0.check(value)?;
-        if name.contains('@') {
-            return Err(Broken::rule("Username must not contain '@'"));
-        }
-        Ok(name)
-    }
-
-    fn schema(&self) -> Value {
-        let mut schema = self.0.schema();
-        schema["pattern"] = json!("^[^@]*$");
-        schema["description"] = json!("Unique without regard to case; without `@`.");
-        schema
-    }
-}
-
 /// A password that is being set: 8 to 256 characters, not a common one. See `Weakness` for the rest.
 pub struct NewPassword;
 
@@ -162,10 +145,10 @@ impl Rule for NewPassword {
     type Out = Password;
 
     fn check(&self, value: &Value) -> Result<Password, Broken> {
-        let text = string(value)?;
-        match passwords::weakness(text, &[]) {
+        let password = Password::new(string(value)?.to_owned());
+        match passwords::weakness(password.as_str(), &[]) {
             Some(weakness) => Err(Broken::password(weakness)),
-            None => Ok(Password::new(text.to_owned())),
+            None => Ok(password),
         }
     }
 
@@ -251,7 +234,7 @@ impl Rule for EmailAddress {
     fn schema(&self) -> Value {
         json!({
             "type": "string", "format": "email", "maxLength": 254, "examples": ["ada@example.com"],
-            "description": "Trimmed; unique without regard to case.",
+            "description": "Trimmed; unique without regard to case. An internationalised domain is kept and shown in A-labels (`xn--…`).",
         })
     }
 }

@@ -23,3 +23,4 @@ mod storage;
 mod store;
 mod story;
 mod todolist;
+mod twice;

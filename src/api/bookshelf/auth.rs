@@ -15,7 +15,7 @@ use crate::http::answer::{Created, Done, Failure, Message};
 use crate::http::extract::Address;
 use crate::http::forms::Form;
 use crate::http::input::{Fields, Input, Json, Valid};
-use crate::http::rules::{NewPassword, text, username};
+use crate::http::rules::{NewPassword, name, username};
 
 pub const LOGGED_OUT: &str = "Successfully logged out";
 pub const LOGGED_OUT_EVERYWHERE: &str = "Successfully logged out from all devices";
@@ -46,8 +46,8 @@ impl Input for Register {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let username = fields.required("username", username(3, 50));
         let email = fields.required("email", fields.email());
-        let first_name = fields.required("first_name", text(1, 100, "Ada"));
-        let last_name = fields.required("last_name", text(1, 100, "Lovelace"));
+        let first_name = fields.required("first_name", name(1, 100, "Ada"));
+        let last_name = fields.required("last_name", name(1, 100, "Lovelace"));
         let password = fields.required("password", NewPassword);
         let own = [username.as_deref().unwrap_or_default(), email.as_ref().map_or("", Email::as_str)];
         let password = fields.refuse_own_name("password", password, &own);

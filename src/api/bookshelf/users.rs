@@ -19,7 +19,7 @@ use crate::http::answer::{Done, Failure, Message};
 use crate::http::extract::{Address, Visitor};
 use crate::http::input::{Fields, Input, Json, Path, Query, Valid};
 use crate::http::large::{Large, Page, Room};
-use crate::http::rules::{Flag, GivenPassword, NewPassword, UuidText, text, username};
+use crate::http::rules::{Flag, GivenPassword, NewPassword, UuidText, name, text, username};
 use crate::http::validate::Broken;
 
 /// Most books shown with their owner; `/books/my-books` has them all, page by page.
@@ -176,8 +176,8 @@ impl UserUpdate {
     pub fn read_profile(fields: &mut Fields<'_>) -> Option<Patch> {
         let username = fields.optional("username", username(3, 50));
         let email = fields.optional("email", fields.email());
-        let first_name = fields.optional("first_name", text(1, 100, "Ada"));
-        let last_name = fields.optional("last_name", text(1, 100, "Lovelace"));
+        let first_name = fields.optional("first_name", name(1, 100, "Ada"));
+        let last_name = fields.optional("last_name", name(1, 100, "Lovelace"));
         let is_active = fields.optional("is_active", Flag);
         Some(Patch {
             username: username?,

@@ -19,7 +19,7 @@ use crate::http::extract::{Address, Anybody, BearerRefresh};
 use crate::http::forms::{Form, JsonOrForm};
 use crate::http::input::{Fields, Input, Json, Path, Valid};
 use crate::http::pages::{Reader, Shown, Told};
-use crate::http::rules::{NewPassword, Rule, Token, text};
+use crate::http::rules::{NewPassword, Rule, Token, name};
 use crate::http::validate::Broken;
 
 pub const CHECK_FOR_CONFIRMATION: &str = "Check your email for confirmation.";
@@ -37,7 +37,7 @@ struct SignUp {
 impl Input for SignUp {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let about = "The name to be called by; others may have the same. One signs in by the address.";
-        let username = fields.required("username", text(5, 16, "ada.lovelace").about(about));
+        let username = fields.required("username", name(5, 16, "ada.lovelace").about(about));
         let email = fields.required("email", fields.email());
         let password = fields.required("password", NewPassword);
         let own = [email.as_ref().map_or("", Email::as_str), username.as_deref().unwrap_or_default()];

@@ -25,7 +25,7 @@ use crate::http::extract::{Address, Confirmed};
 use crate::http::forms::Upload;
 use crate::http::input::{Fields, Input, Json, Path, Query, Valid, schema};
 use crate::http::large::{Body, Large, Page, Room};
-use crate::http::rules::{CalendarDate, Cursor, Rule, integer, text};
+use crate::http::rules::{CalendarDate, Cursor, Name, Rule, integer, text};
 
 /// A contact.
 #[derive(Debug, Serialize, ToSchema)]
@@ -73,7 +73,7 @@ struct ContactWrite {
 
 impl Input for ContactWrite {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let fullname = fields.required("fullname", text(1, 150, "Ada Lovelace"));
+        let fullname = fields.required("fullname", Name::unless(|_| None, 1, 150, "Ada Lovelace"));
         let email = fields.required("email", text(0, 200, "ada@example.com"));
         let phone_number = fields.required("phone_number", integer(i64::MIN, i64::MAX, 442_071_234_567));
         let birthday = fields.required("birthday", CalendarDate);

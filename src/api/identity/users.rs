@@ -12,7 +12,7 @@ use crate::domain::users::{self, Patch, User};
 use crate::error::Refusal;
 use crate::http::answer::{Done, Failure, Message};
 use crate::http::input::{Fields, Input, Json, Valid};
-use crate::http::rules::{Rule, integer, text};
+use crate::http::rules::{Rule, integer, name};
 
 pub const DELETED: &str = "Account successfully deleted";
 
@@ -70,8 +70,8 @@ struct ProfileReplace {
 impl Input for ProfileReplace {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let about = "1 to 100 characters; null or nothing is answered with 400.";
-        let first_name = fields.required("first_name", text(0, 100, "Ada").or_null().about(about));
-        let last_name = fields.required("last_name", text(0, 100, "Lovelace").or_null().about(about));
+        let first_name = fields.required("first_name", name(0, 100, "Ada").or_null().about(about));
+        let last_name = fields.required("last_name", name(0, 100, "Lovelace").or_null().about(about));
         Some(Self { first_name: first_name?, last_name: last_name? })
     }
 }

@@ -16,7 +16,7 @@ use crate::http::answer::{Created, Done, Failure, Message};
 use crate::http::extract::Address;
 use crate::http::forms::Form;
 use crate::http::input::{Fields, Input, Json, Valid};
-use crate::http::rules::{NewPassword, Rule, text};
+use crate::http::rules::{NewPassword, Rule, name};
 
 pub const LOGGED_OUT: &str = "Logged out successfully";
 
@@ -47,7 +47,7 @@ struct StoreManagerCreate {
 
 impl Input for StoreManagerCreate {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let name = fields.required("name", text(1, 64, "Ada"));
+        let name = fields.required("name", name(1, 64, "Ada"));
         let email = fields.required("email", fields.email());
         let about =
             "The plain password: this name is what this API's clients send it by. `password` will do, too.";

@@ -13,12 +13,13 @@ use crate::domain::auth::passwords::Password;
 use crate::domain::auth::{Caller, WriteAs};
 use crate::domain::directory;
 use crate::domain::emails::Email;
+use crate::domain::names;
 use crate::domain::users::{self, NewUser, Patch, User};
 use crate::http::answer::{Created, Done, Failure, NoContent};
 use crate::http::extract::{Address, Visitor};
 use crate::http::input::{Fields, Input, Json, Path, Query, Valid};
 use crate::http::large::{Large, Room};
-use crate::http::rules::{Flag, NewPassword, Rule, Text, integer, text};
+use crate::http::rules::{Flag, Name, NewPassword, Rule, integer, name};
 use crate::http::validate::Broken;
 
 /// A user. Strangers see neither address nor state.
@@ -88,34 +89,38 @@ struct Accounts {
 }
 
 /// A username of letters, digits and underscores, at least one of them no underscore.
-struct PlainUsername(Text);
+struct PlainUsername(Name);
 
 fn plain_username() -> PlainUsername {
-    PlainUsername(text(3, 100, "ada"))
+    PlainUsername(Name::unless(unfit_plain_username, 3, 100, "ada"))
+}
+
+fn unfit_plain_username(name: &str) -> Option<&'static str> {
+    let is_plain = name.chars().all(|letter| letter.is_alphanumeric() || letter == '_');
+    if is_plain && name.contains(char::is_alphanumeric) {
+        return names::unfit_username(name);
+    }
+    Some("Username must be alphanumeric (underscores allowed)")
 }
 
 impl Rule for PlainUsername {
     type Out = String;
 
     fn check(&self, value: &Value) -> Result<String, Broken> {
-        let name = self.0.check(value)?;
-        let is_plain = name.chars().all(|letter| letter.is_alphanumeric() || letter == '_');
-        if is_plain && name.contains(char::is_alphanumeric) {
-            return Ok(name);
-        }
-        Err(Broken::rule("Username must be alphanumeric (underscores allowed)"))
+        self.0.check(value)
     }
 
     fn schema(&self) -> Value {
         let mut schema = self.0.schema();
         schema["pattern"] = r"^\w*[^\W_]\w*$".into();
-        schema["description"] = "Letters, digits and `_`; unique without regard to case.".into();
+        schema["description"] =
+            "Letters, digits and `_`; unique without regard to case, width and normal form.".into();
         schema
     }
 }
 
 fn full_name() -> impl Rule<Out = String> {
-    text(1, 255, "Ada Lovelace")
+    name(1, 255, "Ada Lovelace")
 }
 
 /// A user to be.
