@@ -16,4 +16,5 @@ pub mod mail;
 pub mod network;
 pub mod scope;
 pub mod telemetry;
+pub mod text;
 pub mod watch;

@@ -38,11 +38,11 @@ CHECKS = (
 )
 # They would end the run's own session or account.
 SUICIDAL = [
-    "log_out", "log_out_everywhere", "log_out_account", "log_out_store_manager", "sign_out", "change_password",
-    "delete_own_user",
+    "bookshelf_logout", "bookshelf_logout_all", "store_logout", "todolist_logout", "identity_logout",
+    "bookshelf_change_password", "identity_delete_me",
 ]
 # They find users by small numbers. The last administrator cannot be taken away.
-SUICIDAL_FOR_USERS = ["delete_account", "update_account"]
+SUICIDAL_FOR_USERS = ["todolist_delete_user", "todolist_update_user"]
 # What contactbook allows in a minute is soon used up.
 LIMITED = [
     "signup", "login", "refresh_token", "request_email", "request_reset", "show_reset", "reset_password",

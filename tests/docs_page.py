@@ -11,7 +11,8 @@ them where they are not on the PATH. It starts the server on a fresh directory a
 - the page asks any host but this server (what the browser asks for itself leads nowhere and is not counted),
 - the console shows an error, or the content security policy is broken,
 - our name, an API's group, or a tag of the document is missing,
-- a token put into the page's bearer field does not bring the user's own profile back with "Test request".
+- a token put into the page's bearer field, or a sign-in on the page with address and password, does not bring the
+  user's own profile back with "Test request".
 
 Pictures of the page, wide and narrow, light and dark, go to `--pictures` (default: target/docs-page).
 """
@@ -221,6 +222,7 @@ def visit(browser, house, pictures):
         looks_right(browser, house, document)
         shades_and_widths(browser, house, pictures)
         asks_with_token(browser, house, token, pictures)
+        signs_in_on_the_page(browser, house, pictures)
     except Failed:
         browser.picture(pictures / "failed.png")
         raise
@@ -246,16 +248,20 @@ def looks_right(browser, house, document):
     icon = browser.script("return document.querySelector('link[rel~=icon]').href")
     if icon != house + "/scalar/icon.svg":
         raise Failed(f"the icon is {icon}")
+    shown = {tag["name"]: tag["x-displayName"] for tag in document["tags"]}
     for group in document["x-tagGroups"]:
         until(f"the group {group['name']!r} in the side bar", lambda: side_bar(browser, group["name"]))
-        if not side_bar(browser, group["tags"][0]):
+        if not side_bar(browser, group["name"], shown[group["tags"][0]]):
             browser.click(f"the group {group['name']!r}", f"//aside//a[normalize-space(.)='{group['name']}']")
         for tag in group["tags"]:
-            until(f"the tag {tag!r} in the side bar", lambda: side_bar(browser, tag))
+            name = shown[tag]
+            until(f"the tag {tag!r} in the side bar as {name!r}", lambda: side_bar(browser, group["name"], name))
 
 
-def side_bar(browser, text):
-    return browser.find(f"//aside//a[normalize-space(.)='{text}']")
+def side_bar(browser, group, tag=None):
+    """The entry of a group, or of a tag in it: several groups have a tag of the same name."""
+    entry = f"//aside//li[div/a[normalize-space(.)='{group}']]"
+    return browser.find(entry if tag is None else f"{entry}//a[normalize-space(.)='{tag}']")
 
 
 def shades_and_widths(browser, house, pictures):
@@ -288,14 +294,40 @@ def asks_with_token(browser, house, token, pictures):
     field = "//input[@placeholder='Token']"
     browser.click("the bearer field", field)
     browser.do(f"/element/{browser.find(field)[ELEMENT]}/value", {"text": token})
-    browser.click("the tag users", "//aside//a[@href='#tag/bookshelf-users']")
-    browser.click("GET /users/me in the side bar", f"//aside//a[contains(@href, '{ME}')]")
-    browser.click("its button", f"//*[contains(@id, '{ME}')]//button[contains(., 'Test Request')]")
+    gets_the_profile(browser, "bookshelf", "users", ME)
+    browser.picture(pictures / "answer.png")
+
+
+def signs_in_on_the_page(browser, house, pictures):
+    """At one API, with address and password; then another API is asked."""
+    browser.do("/url", {"url": "about:blank"})
+    browser.do("/url", {"url": house + "/scalar"})
+    choice = "//*[@role='option'][normalize-space(.)='{}']"
+    browser.click("the choice of schemes", "//button[contains(., 'Selected Auth Type')]")
+    browser.click("the sign-in of bookshelf", choice.format("bookshelf_login"))
+    browser.click("the bearer token, to leave it", choice.format("bearer"))
+    browser.script("document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape', bubbles: true}))")
+    for hint, text in (("janedoe", USER["email"]), ("********", PASSWORD)):
+        field = f"//*[@placeholder='{hint}' or @data-placeholder='{hint}']"
+        browser.click(f"the field with the hint {hint}", field)
+        browser.do(f"/element/{browser.find(field)[ELEMENT]}/value", {"text": text})
+    browser.picture(pictures / "sign-in.png")
+    browser.click("the button to sign in", "//button[normalize-space(.)='Authorize']")
+    until("the page has a token", lambda: "Clear tokens" in browser.text())
+    gets_the_profile(browser, "todolist", "auth", "GET/v1/auth/me")
+    browser.picture(pictures / "signed-in.png")
+
+
+def gets_the_profile(browser, group, tag, operation):
+    if not browser.find(f"//aside//a[@href='#tag/{group}-{tag}']"):
+        browser.click(f"the group {group}", f"//aside//a[@href='#tag-group/{group}']")
+    browser.click(f"the tag {tag}", f"//aside//a[@href='#tag/{group}-{tag}']")
+    browser.click(f"{operation} in the side bar", f"//aside//a[contains(@href, '{operation}')]")
+    browser.click("its button", f"//*[contains(@id, '{operation}')]//button[contains(., 'Test Request')]")
     browser.click("the send button", "//*[@role='dialog']//button[contains(., 'Send')]")
     shown = "return document.querySelector('[role=dialog]').innerText"
     for wanted in ("200 OK", USER["first_name"], USER["email"]):
         until(f"{wanted} among the answer", lambda: wanted in browser.script(shown))
-    browser.picture(pictures / "answer.png")
 
 
 def asks_nobody_else(browser, house):

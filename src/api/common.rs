@@ -20,23 +20,28 @@ use crate::http::validate::Broken;
 
 /// The form that somebody signs in with (RFC 6749 §4.3.2); `username` is the e-mail address.
 #[derive(Debug)]
-pub struct LogIn {
+pub struct LoginForm {
     username: String,
     password: Password,
 }
 
-impl LogIn {
+impl LoginForm {
     /// The attempt, from this address.
     pub fn from(self, address: Address) -> SignIn {
         SignIn { login: Login::Email(self.username), password: self.password, address: address.0 }
     }
 }
 
-impl Input for LogIn {
+impl Input for LoginForm {
+    const ABOUT: &'static str = "What a user signs in with (RFC 6749 §4.3.2).";
+
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let grant = fields.optional("grant_type", PasswordGrant);
-        let username =
-            fields.required("username", text(0, usize::MAX, "ada@example.com").about("The e-mail address."));
+        let username = fields.required(
+            "username",
+            text(0, usize::MAX, "ada@example.com")
+                .about("The user's e-mail address, whatever the field is called."),
+        );
         let password = fields.required("password", GivenPassword);
         grant?;
         Some(Self { username: username?, password: password? })
@@ -57,7 +62,8 @@ impl UserChange {
         patch: impl FnOnce(&mut Fields<'_>) -> Option<Patch>,
     ) -> Option<Self> {
         let patch = patch(fields);
-        let about = "The caller's own; needed for another e-mail address where the server asks for it.";
+        let about =
+            "The caller's own password. Needed for another e-mail address, where the server asks for it.";
         let current_password = fields.optional("current_password", GivenPassword.about(about));
         Some(Self { patch: patch?, current_password: current_password? })
     }
@@ -102,13 +108,16 @@ impl UserChange {
 
 /// A refresh token.
 #[derive(Debug)]
-pub struct Refresh {
+pub struct TokenRefresh {
     pub refresh_token: String,
 }
 
-impl Input for Refresh {
+impl Input for TokenRefresh {
+    const ABOUT: &'static str = "The refresh token to be exchanged for new tokens.";
+
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let refresh_token = fields.required("refresh_token", Token);
+        let refresh_token =
+            fields.required("refresh_token", Token.about("The newest `refresh_token` of the session."));
         Some(Self { refresh_token: refresh_token? })
     }
 }
@@ -121,11 +130,11 @@ impl Input for Refresh {
     "token_type": "bearer",
 })))]
 pub struct TokenPair {
-    /// Opens every API; sent as `Authorization: Bearer …`.
+    /// Valid on all APIs for a short time; send it as `Authorization: Bearer …`.
     access_token: String,
-    /// Gets the next pair.
+    /// Gets the next pair of tokens, once the access token has expired.
     refresh_token: String,
-    /// Always `bearer`.
+    /// Always `bearer`: how the access token is sent.
     token_type: &'static str,
 }
 
@@ -148,7 +157,8 @@ pub struct PageQuery {
 
 impl Input for PageQuery {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let limit = fields.or("limit", integer(1, 1000, 20).about("Most entries of the page."), 100);
+        let limit =
+            fields.or("limit", integer(1, 1000, 20).about("How many entries the page has at most."), 100);
         let cursor = fields.optional("cursor", Cursor);
         Some(Self { limit: limit?, cursor: cursor? })
     }

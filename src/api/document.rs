@@ -1,25 +1,25 @@
 //! The OpenAPI document: what the routes say of themselves, and what each may be refused with.
 
-use std::collections::BTreeMap;
+mod operations;
+mod schemas;
+
 use std::fmt::Write;
 
 use salvo::http::StatusCode;
 use salvo::oapi::OpenApi;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{APIS, Api, EXAMPLE_ID, EXAMPLE_WAIT, TAG_HOUSE, api_router};
-use crate::error::Refusal;
-use crate::http::answer::{HOUSE, INTERNAL_ERROR, No, Voice, Why, Words};
-use crate::http::validate::Invalid;
+use super::{APIS, EXAMPLE_ID, NAME_HOUSE, TAG_STATUS, api_router};
 
 /// What stands at the top of the docs page, before and after the list of APIs.
 const DESCRIPTION: [&str; 2] = [
     "Users, books, items, todos and contacts over HTTP, kept in one SQLite file: five APIs, one table of \
-     users. **A token of one API is good on all of them.**",
-    "Sign in at any API, put the `access_token` into *Authentication* on this page, and every request below \
-     is sent with it.\n\n\
-     Every answer carries `X-Request-ID`; the server's log has a line with the same id. An unknown path is \
-     404, a known one with another method 405 with `Allow`; HEAD works wherever GET only reads. A path \
+     users. **A token of one API is valid on all of them.**",
+    "To try a request on this page, sign in under *Authentication*: with an e-mail address and a password \
+     (choose a `…_login`), or with an `access_token` that you have (choose `bearer`). The page then sends \
+     the token with each request.\n\n\
+     Each answer carries `X-Request-ID`; the server's log has a line with the same id. An unknown path is \
+     404, a known path with another method is 405 with `Allow`. HEAD works where GET only reads. A path \
      answers with and without its trailing slash.",
 ];
 
@@ -27,16 +27,40 @@ const DESCRIPTION: [&str; 2] = [
 pub fn document() -> Value {
     let generated = OpenApi::new("Satchel", env!("CARGO_PKG_VERSION")).merge_router(&api_router());
     let mut document = serde_json::to_value(generated).expect("the document is JSON");
-    document["info"]["description"] = json!(description());
-    document["info"]["license"] = json!({ "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" });
-    document["tags"] = tags();
-    document["x-tagGroups"] = tag_groups();
-    shorten_names(&mut document);
-    add_components(&mut document["components"]);
-    let Value::Object(mut paths) = document["paths"].take() else { return document };
-    complete(&mut paths, &document["components"]["schemas"]);
-    document["paths"] = paths.into();
-    document
+    schemas::give_plain_names(&mut document);
+    let mut components = document["components"].take();
+    let logins = operations::complete(&mut document["paths"], &components["schemas"]);
+    add_components(&mut components, &logins);
+    sort(&mut components["schemas"], |name, _| name.to_owned());
+    let tags = tags();
+    let place = |item: &Value| {
+        let tag = item.as_object()?.values().next()?["tags"].get(0)?;
+        tags.iter().position(|known| known["name"] == *tag)
+    };
+    sort(&mut document["paths"], |_, item| place(item));
+    json!({
+        "openapi": document["openapi"],
+        "info": {
+            "title": document["info"]["title"],
+            "version": document["info"]["version"],
+            "description": description(),
+            "contact": { "name": "The operator of this server" },
+            "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
+        },
+        "servers": [{ "url": "/", "description": "The server that this document comes from." }],
+        "tags": tags,
+        "x-tagGroups": tag_groups(),
+        "paths": document["paths"],
+        "components": components,
+    })
+}
+
+/// Puts the entries of an object in an order; those that are alike in it stay as they stand.
+fn sort<K: Ord>(object: &mut Value, key: impl Fn(&str, &Value) -> K) {
+    let Value::Object(entries) = object.take() else { return };
+    let mut entries: Vec<(String, Value)> = entries.into_iter().collect();
+    entries.sort_by_cached_key(|(name, value)| key(name, value));
+    *object = Value::Object(entries.into_iter().collect());
 }
 
 fn description() -> String {
@@ -50,13 +74,19 @@ fn description() -> String {
         writeln!(list, "- **{}**, {}: {}", api.name, prefixes.join(", "), api.description)
             .expect("a string takes all");
     }
-    [DESCRIPTION[0], &list, DESCRIPTION[1]].join("\n\n")
+    [DESCRIPTION[0], list.trim_end(), DESCRIPTION[1]].join("\n\n")
 }
 
-fn tags() -> Value {
-    let house = (TAG_HOUSE, "What belongs to no API: whether the server is well, and its public keys.");
-    let tags = APIS.iter().flat_map(|api| api.tags.iter().copied()).chain([house]);
-    tags.map(|(name, description)| json!({ "name": name, "description": description })).collect()
+/// The tags in the order of the page. A tag has the name of its API before it, since no two may be the same; the page
+/// shows it without.
+fn tags() -> Vec<Value> {
+    let of_apis = APIS.iter().flat_map(|api| api.tags.iter().map(|tag| (api.name, *tag)));
+    let all = of_apis.chain([(NAME_HOUSE, (TAG_STATUS, "Whether the server is well, and its public keys."))]);
+    let told = all.map(|(api, (name, description))| {
+        let shown = name.strip_prefix(api).map_or(name, |rest| rest.trim_start_matches('-'));
+        json!({ "name": name, "x-displayName": shown, "description": description })
+    });
+    told.collect()
 }
 
 fn tag_groups() -> Value {
@@ -64,107 +94,78 @@ fn tag_groups() -> Value {
         let tags: Vec<&str> = api.tags.iter().map(|(name, _)| *name).collect();
         json!({ "name": api.name, "tags": tags })
     });
-    groups.chain([json!({ "name": TAG_HOUSE, "tags": [TAG_HOUSE] })]).collect()
+    groups.chain([json!({ "name": NAME_HOUSE, "tags": [TAG_STATUS] })]).collect()
 }
 
-/// Calls `satchel.api.bookshelf.users.ShowUser` `bookshelf.ShowUser`, and what belongs to no API by its last
-/// name alone; and writes a `null` beside a reference as it is read most easily.
-fn shorten_names(document: &mut Value) {
-    let Some(schemas) = document["components"]["schemas"].as_object_mut() else { return };
-    let short: BTreeMap<String, String> =
-        schemas.keys().map(|long| (long.clone(), short_name(long))).collect();
-    let count = schemas.len();
-    *schemas = std::mem::take(schemas)
-        .into_iter()
-        .map(|(long, schema)| (short.get(&long).cloned().unwrap_or(long), schema))
-        .collect();
-    assert_eq!(schemas.len(), count, "two wire types of one API have the same name");
-    tidy(document, &short);
-}
-
-fn short_name(long: &str) -> String {
-    let last = long.rsplit('.').next().unwrap_or(long);
-    let api_of = |part| APIS.iter().find(|api| api.name == part);
-    match long.split('.').find_map(api_of) {
-        Some(api) => format!("{}.{last}", api.name),
-        None => last.to_owned(),
-    }
-}
-
-fn tidy(value: &mut Value, short: &BTreeMap<String, String>) {
-    match value {
-        Value::Array(items) => items.iter_mut().for_each(|item| tidy(item, short)),
-        Value::Object(fields) => {
-            if let Some(Value::String(target)) = fields.get_mut("$ref")
-                && let Some((room, long)) = target.rsplit_once('/')
-                && let Some(name) = short.get(long)
-            {
-                *target = format!("{room}/{name}");
-            }
-            // A description is wrapped around a reference; since 2020-12 it may stand beside one.
-            if let Some(Value::Array(parts)) = fields.get_mut("allOf")
-                && let [_, Value::Object(more)] = parts.as_slice()
-                && more.keys().all(|keyword| keyword == "description")
-            {
-                let mut parts = std::mem::take(parts);
-                fields.remove("allOf");
-                parts.drain(..).filter_map(object).for_each(|part| fields.extend(part));
-            }
-            fields.values_mut().for_each(|field| tidy(field, short));
-        }
-        _ => {}
-    }
-}
-
-fn object(value: Value) -> Option<Map<String, Value>> {
-    match value {
-        Value::Object(fields) => Some(fields),
-        _ => None,
-    }
-}
-
-fn add_components(components: &mut Value) {
-    components["securitySchemes"]["bearer"] = json!({
-        "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
-        "description": "An `access_token` from any API's log-in.",
-    });
-    components["securitySchemes"]["refresh"] = json!({
-        "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
-        "description": "A `refresh_token` in the place of an access token.",
-    });
-    components["schemas"]["Refusal"] = json!({
+fn add_components(components: &mut Value, logins: &[operations::Login]) {
+    components["securitySchemes"] = security_schemes(logins);
+    components["schemas"]["ErrorResponse"] = json!({
         "type": "object", "required": ["detail"],
-        "properties": { "detail": { "type": "string", "description": "Why, in a sentence." } },
+        "description": "Why the request was refused.",
+        "properties": { "detail": { "type": "string", "description": "The reason, in one sentence." } },
         "examples": [{ "detail": "Not authenticated" }],
     });
-    components["schemas"]["Invalid"] = json!({
+    components["schemas"]["ValidationErrorResponse"] = json!({
         "type": "object", "required": ["detail"],
-        "properties": { "detail": { "type": "array", "items": {
-            "type": "object", "required": ["type", "loc", "msg", "input"],
-            "properties": {
-                "type": { "type": "string", "description": "What is wrong, for programs." },
-                "loc": {
-                    "type": "array", "items": { "type": ["string", "integer"] },
-                    "description": "Where: the part of the request, then the field.",
-                },
-                "msg": { "type": "string", "description": "What is wrong, for people." },
-                "input": { "description": "What was found there; never a password or a token." },
-                "ctx": { "type": "object", "description": "The bound or list that the sentence speaks of." },
-            },
-        } } },
+        "description": "Every fault of a request that is malformed.",
+        "properties": { "detail": {
+            "type": "array", "items": schemas::reference("ValidationError"),
+            "description": "One entry for each fault, in the order of path, query and body.",
+        } },
         "examples": [{ "detail": [{
             "type": "missing", "loc": ["body", "title"], "msg": "Field required", "input": {},
         }] }],
+    });
+    components["schemas"]["ValidationError"] = json!({
+        "type": "object", "required": ["type", "loc", "msg", "input"],
+        "description": "One fault of a request.",
+        "properties": {
+            "type": { "type": "string", "description": "The kind of fault, for programs: `missing`, `string_too_long` …" },
+            "loc": {
+                "type": "array", "items": { "type": ["string", "integer"] },
+                "description": "The place of the fault: `path`, `query` or `body`, then the field.",
+            },
+            "msg": { "type": "string", "description": "What is wrong, for people." },
+            "input": { "description": "The value that was sent. Passwords and tokens are never shown." },
+            "ctx": { "type": "object", "description": "The bound or the list that `msg` speaks of." },
+        },
+        "examples": [{ "type": "missing", "loc": ["body", "title"], "msg": "Field required", "input": {} }],
     });
     for api in APIS {
         // Every status that any API may have an envelope of its own for.
         for status in [StatusCode::UNPROCESSABLE_ENTITY, StatusCode::TOO_MANY_REQUESTS] {
             if let Some((name, schema)) = (api.error_schema)(status) {
-                components["schemas"][format!("{}.{name}", api.name)] = schema;
+                components["schemas"][schemas::name_in(api, name)] = schema;
             }
         }
     }
     components["headers"] = headers();
+}
+
+/// How a request shows who asks: with a token, which the log-in of each API that takes a form gives for a password
+/// (RFC 6749 §4.3).
+fn security_schemes(logins: &[operations::Login]) -> Value {
+    let mut schemes = json!({
+        "bearer": {
+            "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+            "description": "An `access_token` from the log-in of any API.",
+        },
+        "refresh": {
+            "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+            "description": "A `refresh_token`, sent in the place of an access token.",
+        },
+    });
+    for login in logins {
+        let about = format!(
+            "E-mail address (as `username`) and password, at the log-in of {}. The token is valid on all APIs.",
+            login.api
+        );
+        schemes[&login.id] = json!({
+            "type": "oauth2", "description": about,
+            "flows": { "password": { "tokenUrl": login.path, "scopes": {} } },
+        });
+    }
+    schemes
 }
 
 /// The headers that every answer has, and those that some have.
@@ -173,189 +174,23 @@ fn headers() -> Value {
     let seconds = || json!({ "type": "integer", "minimum": 1, "examples": [1] });
     json!({
         "X-Request-ID": header(
-            "The request's own id if it had a sane one, else a new one; the log has it too.",
+            "The id that the request came with, if it is a plain one, else a new one. The log has it, too.",
             json!({ "type": "string", "examples": [EXAMPLE_ID] }),
         ),
         "X-Process-Time": header(
-            "How long the answer took, in milliseconds.",
+            "How long the server worked on the answer, in milliseconds.",
             json!({ "type": "string", "pattern": r"^\d+\.\d{3}$", "examples": ["0.642"] }),
         ),
         "WWW-Authenticate": header(
             "`Bearer`; with `error=\"invalid_token\"` when a token was sent (RFC 6750 §3).",
             json!({ "type": "string", "examples": ["Bearer error=\"invalid_token\""] }),
         ),
-        "Retry-After": header("Seconds to wait.", seconds()),
-        "RateLimit-Limit": header("Requests that one may send at once.", json!({ "type": "integer", "examples": [1] })),
+        "Retry-After": header("Seconds to wait before the next try.", seconds()),
+        "RateLimit-Limit": header(
+            "How many requests a client may send at once.",
+            json!({ "type": "integer", "examples": [1] }),
+        ),
         "RateLimit-Remaining": header("How many of them are left.", json!({ "type": "integer", "examples": [0] })),
-        "RateLimit-Reset": header("Seconds until there are more.", seconds()),
+        "RateLimit-Reset": header("Seconds until all of them are there again.", seconds()),
     })
-}
-
-/// Adds to each operation what it may be refused with, the headers and examples of its answers, and an id
-/// of its own where it answers under two paths.
-fn complete(paths: &mut Map<String, Value>, schemas: &Value) {
-    let mut first_paths = BTreeMap::new();
-    let mut aliases = Vec::new();
-    for (path, item) in paths.iter_mut() {
-        let found =
-            APIS.iter().find_map(|api| Some((*api, api.voices.iter().find(|voice| voice.speaks_for(path))?)));
-        let (api, voice) = found.map_or((None, &HOUSE), |(api, voice)| (Some(api), voice));
-        let is_alias = api.is_some_and(|api| api.aliases.iter().any(|alias| path.starts_with(alias)));
-        for (method, operation) in item.as_object_mut().into_iter().flatten() {
-            let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
-            if let Some(message) = api.and_then(|api| (api.message)(&id)) {
-                operation["responses"]["200"]["content"]["application/json"]["example"] = json!(message);
-            }
-            add_examples(operation, schemas);
-            let envelope = Envelope::of(api, voice);
-            envelope.wrap_invalid(operation);
-            for refusal in refusals(api, &id, method, operation) {
-                envelope.add_refusal(operation, envelope.voice.say(&refusal));
-            }
-            envelope.add_refusal(operation, (StatusCode::INTERNAL_SERVER_ERROR, INTERNAL_ERROR.into()));
-            add_headers(operation);
-            if is_alias {
-                aliases.push((path.clone(), method.clone(), id));
-            } else {
-                first_paths.insert(id, path.clone());
-            }
-        }
-    }
-    for (path, method, id) in aliases {
-        let operation = &mut paths[&path][&method];
-        let first = first_paths.get(&id).map_or("", String::as_str);
-        operation["operationId"] = json!(format!("{id}_alias"));
-        let own = operation["description"].as_str().map(|own| format!("{own}\n\n")).unwrap_or_default();
-        operation["description"] = json!(format!("{own}The same as `{} {first}`.", method.to_uppercase()));
-    }
-}
-
-/// Shows an answer in full where only the parts of its schema have examples.
-fn add_examples(operation: &mut Value, schemas: &Value) {
-    for (_, response) in operation["responses"].as_object_mut().into_iter().flatten() {
-        let Some(content) = response.pointer_mut("/content/application~1json") else { continue };
-        if content.get("example").is_none()
-            && let Some(example) = example(&content["schema"], schemas)
-        {
-            content["example"] = example;
-        }
-    }
-}
-
-fn example(schema: &Value, schemas: &Value) -> Option<Value> {
-    if let Some(items) = schema.get("items") {
-        return example(items, schemas).map(|item| json!([item]));
-    }
-    if let Some(entries) = schema.get("additionalProperties") {
-        return example(entries, schemas).map(|entry| json!({ EXAMPLE_ID.to_string(): entry }));
-    }
-    let name = schema["$ref"].as_str()?.rsplit('/').next()?;
-    schemas[name]["examples"].get(0).cloned()
-}
-
-fn refusals(api: Option<&'static Api>, id: &str, method: &str, operation: &Value) -> Vec<Refusal> {
-    let Some(api) = api else { return Vec::new() };
-    let mut refusals = (api.refusals)(id);
-    if operation["security"] == json!([{ "bearer": [] }]) {
-        refusals.extend([Refusal::NotAuthenticated, Refusal::TokenInvalid, Refusal::TokenRevoked]);
-    }
-    if operation.get("requestBody").is_some() {
-        refusals.extend([Refusal::BodyUnreadable, Refusal::BodyTooLarge]);
-    }
-    refusals.extend([Refusal::BadHost, Refusal::TimedOut, Refusal::Busy(EXAMPLE_WAIT)]);
-    if method != "get" {
-        refusals.push(Refusal::StorageFull);
-    }
-    refusals
-}
-
-/// How the answers of an API look that say no.
-struct Envelope {
-    api: Option<&'static Api>,
-    voice: &'static Voice,
-}
-
-impl Envelope {
-    fn of(api: Option<&'static Api>, voice: &'static Voice) -> Self {
-        Self { api, voice }
-    }
-
-    /// A reference to the schema of what is said with this status.
-    fn schema(&self, status: StatusCode, usual: &str) -> Value {
-        let own = self.api.and_then(|api| Some((api.name, (api.error_schema)(status)?.0)));
-        let name = own.map_or_else(|| usual.to_owned(), |(api, name)| format!("{api}.{name}"));
-        json!({ "$ref": format!("#/components/schemas/{name}") })
-    }
-
-    fn example(&self, status: StatusCode, why: Why<'_>) -> Value {
-        let no = No { status, why, request_id: &EXAMPLE_ID.to_string() };
-        serde_json::from_slice(&(self.voice.envelope)(&no)).expect("an envelope is JSON")
-    }
-
-    /// Wraps the faults that `Valid` gave as an example.
-    fn wrap_invalid(&self, operation: &mut Value) {
-        let Some(content) = operation.pointer_mut("/responses/422/content/application~1json") else { return };
-        let faults = content["example"]["detail"].take();
-        let faults: Vec<Invalid> = serde_json::from_value(faults).expect("the example has its entries");
-        content["schema"] = self.schema(StatusCode::UNPROCESSABLE_ENTITY, "Invalid");
-        content["example"] = self.example(StatusCode::UNPROCESSABLE_ENTITY, Why::Invalid(&faults));
-    }
-
-    fn add_refusal(&self, operation: &mut Value, (status, sentence): Words) {
-        let response = &mut operation["responses"][status.as_str()];
-        if response.is_null() {
-            *response = json!({
-                "description": what(status),
-                "content": { "application/json": { "schema": self.schema(status, "Refusal"), "examples": {} } },
-            });
-        }
-        let content = &mut response["content"]["application/json"];
-        let schema = &mut content["schema"];
-        let also = self.schema(status, "Refusal");
-        // The operation says something of its own with this status, too.
-        if *schema != also && schema.get("anyOf").is_none() {
-            *schema = json!({ "anyOf": [schema.take(), also] });
-            let own = content["example"].take();
-            content["examples"] = json!({ "own": { "value": own } });
-            content.as_object_mut().map(|content| content.remove("example"));
-        }
-        // A name of an example takes letters, digits, dots, hyphens and underscores.
-        let name = sentence.split(' ').take(6).collect::<Vec<_>>().join("_");
-        let name: String =
-            name.chars().filter(|letter| letter.is_ascii_alphanumeric() || *letter == '_').collect();
-        let value = self.example(status, Why::Sentence(&sentence));
-        content["examples"][name] = json!({ "summary": sentence, "value": value });
-    }
-}
-
-fn add_headers(operation: &mut Value) {
-    for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
-        let more: &[&str] = match status.as_str() {
-            "401" => &["WWW-Authenticate"],
-            "429" => &["Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"],
-            "503" => &["Retry-After"],
-            _ => &[],
-        };
-        for name in ["X-Request-ID", "X-Process-Time"].iter().chain(more) {
-            response["headers"][*name] = json!({ "$ref": format!("#/components/headers/{name}") });
-        }
-    }
-}
-
-fn what(status: StatusCode) -> &'static str {
-    match status {
-        StatusCode::UNAUTHORIZED => "Not signed in, or no longer",
-        StatusCode::FORBIDDEN => "Not allowed",
-        StatusCode::BAD_REQUEST => "Refused",
-        StatusCode::NOT_FOUND => "Not there",
-        StatusCode::CONFLICT => "Not in this state",
-        StatusCode::PAYLOAD_TOO_LARGE => "The body is too large",
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => "Not of a kind that is taken",
-        StatusCode::REQUEST_TIMEOUT => "The request took too long",
-        StatusCode::TOO_MANY_REQUESTS => "Too many tries",
-        StatusCode::SERVICE_UNAVAILABLE => "Busy: try again",
-        StatusCode::INSUFFICIENT_STORAGE => "The disk is full",
-        StatusCode::INTERNAL_SERVER_ERROR => "We failed; the log has a line with the request id",
-        _ => "Refused",
-    }
 }

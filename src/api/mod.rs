@@ -39,10 +39,10 @@ pub struct Api {
     routes: fn() -> Vec<Router>,
     /// Paths under which operations answer that have another, first one.
     aliases: &'static [&'static str],
-    /// What an operation may be refused with, besides what its arguments imply.
-    refusals: fn(operation: &str) -> Vec<Refusal>,
+    /// What an operation, named by its handler, may be refused with, besides what its arguments imply.
+    refusals: fn(handler: &str) -> Vec<Refusal>,
     /// What an operation says that answers with a message.
-    message: fn(operation: &str) -> Option<Message>,
+    message: fn(handler: &str) -> Option<Message>,
     /// The schema of its envelope at a status and what the document calls it, where it is one of its own.
     error_schema: fn(StatusCode) -> Option<(&'static str, Value)>,
 }
@@ -63,7 +63,9 @@ const EXAMPLE_WAIT: Duration = Duration::from_secs(1);
 /// Answers of fewer bytes are sent as they are.
 const COMPRESS_MIN_BYTES: usize = 1024;
 
-const TAG_HOUSE: &str = "server";
+/// What belongs to no API is called by this, as by the name of one.
+const NAME_HOUSE: &str = "server";
+const TAG_STATUS: &str = "server-status";
 
 /// What somebody may be refused with who wants a name to be his.
 fn example_taken(act: Act) -> [Refusal; 2] {
@@ -138,17 +140,18 @@ fn cors(origins: &[String]) -> impl salvo::Handler + use<> {
         .into_handler()
 }
 
-/// That the process answers.
+/// Says that the process answers.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(example = json!({ "status": "ok" })))]
 struct Health {
+    /// Always `ok`: a server that is not well does not answer.
     status: &'static str,
 }
 
-/// See whether the process answers
+/// See whether the server answers
 ///
-/// Asks nothing of the database.
-#[endpoint(operation_id = "get_health", tags(TAG_HOUSE))]
+/// For load balancers and monitors. It does not look at the database; `GET /v1/health` does.
+#[endpoint(tags(TAG_STATUS))]
 async fn get_health() -> Done<Health> {
     Done(Health { status: "ok" })
 }
@@ -161,14 +164,15 @@ async fn get_health() -> Done<Health> {
     "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
 }] })))]
 struct KeySet {
+    /// The keys that tokens are signed with now, and those that earlier tokens were signed with.
     #[salvo(schema(value_type = Vec<salvo::oapi::Object>))]
     keys: Value,
 }
 
 /// Get the public signing keys
 ///
-/// Whoever has them can verify a token without asking this server: EdDSA over Ed25519 (RFC 8037).
-#[endpoint(operation_id = "get_signing_keys", tags(TAG_HOUSE))]
+/// Other services verify tokens with them, without asking this server: EdDSA over Ed25519 (RFC 8037).
+#[endpoint(tags(TAG_STATUS))]
 async fn get_signing_keys(app: App) -> Result<Done<KeySet>, Failure> {
     let mut set = app.auth.jwks();
     Ok(Done(KeySet { keys: set["keys"].take() }))

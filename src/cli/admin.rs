@@ -12,8 +12,10 @@ use crate::domain::auth::passwords::{Hasher, Password, Weakness, weakness};
 use crate::domain::auth::{Admin, forget_familiar_addresses, hasher_settings};
 use crate::domain::directory;
 use crate::domain::emails::Email;
+use crate::domain::names;
 use crate::domain::users::{self, NewUser, Patch, Role, User};
 use crate::error::{Error, Result};
+use crate::text;
 
 /// A running server has noticed a change after this long.
 const NOTICED_AFTER: Duration = Duration::from_millis(250);
@@ -124,10 +126,13 @@ fn new_admin(
     let test_domains = config.environment == Environment::Development;
     let email = Email::parse(email, test_domains)
         .map_err(|reason| Error::fault(format!("{email} is not a valid email address: {reason}")))?;
+    let username = username.map(|name| text::nfc(&name));
     if let Some(name) = &username {
-        let length = name.chars().count();
-        if !(3..=50).contains(&length) || name.contains(['@', '\0']) {
+        if name.contains('@') || !(3..=50).contains(&name.chars().count()) {
             return Err(Error::fault("a username has 3 to 50 characters and no @"));
+        }
+        if let Some(sentence) = names::unfit_username(name) {
+            return Err(Error::fault(sentence));
         }
     }
     let own = [email.as_str(), username.as_deref().unwrap_or_default()];

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use super::{backup, open};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Context, Error, Result};
+use crate::text;
 
 #[derive(rust_embed::RustEmbed)]
 #[folder = "migrations/"]
@@ -115,6 +116,9 @@ fn walk(path: &Path, clock: &Clock, limit: usize, direction: Direction) -> Resul
     let mut conn = open::writer(path, None, |conn| recognise(path, conn).map(drop))?;
     // A table is rebuilt by dropping the old one, which must not take its children along. What is left is checked instead.
     conn.execute_batch("pragma foreign_keys = off").context("preparing the migrations")?;
+    // What SQL cannot say, beside `fold`, which every connection knows.
+    open::text_function(&conn, "nfc", text::nfc)?;
+    open::text_function(&conn, "lower_case", str::to_lowercase)?;
     let mut report = Report::default();
     loop {
         let tx = conn

@@ -13,6 +13,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::error::{Error, Result};
 use crate::files::tighten;
+use crate::text;
 
 /// How long a statement waits for another process.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -20,8 +21,8 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Statements each connection keeps prepared: more than the whole product has on one side.
 const STATEMENTS: usize = 256;
 
-/// The function `fold` always says the same to the same, and has no side effects.
-const FOLD_FLAGS: FunctionFlags = FunctionFlags::SQLITE_UTF8
+/// A function of a text always says the same to the same, and has no side effects.
+const TEXT_FLAGS: FunctionFlags = FunctionFlags::SQLITE_UTF8
     .union(FunctionFlags::SQLITE_DETERMINISTIC)
     .union(FunctionFlags::SQLITE_INNOCUOUS);
 
@@ -128,9 +129,7 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Connection> {
         conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         conn.set_prepared_statement_cache_capacity(STATEMENTS);
         // SQLite's own `lower` knows ASCII alone.
-        conn.create_scalar_function("fold", 1, FOLD_FLAGS, |call| {
-            Ok(call.get::<Option<String>>(0)?.as_deref().map(fold))
-        })?;
+        text_function(&conn, "fold", text::key)?;
         // SQLite opens lazily: the first read is what looks at the header and the schema.
         conn.query_row("select count(*) from sqlite_schema", [], |_| Ok(()))?;
         Ok(conn)
@@ -146,14 +145,15 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Connection> {
     }
 }
 
-/// What texts are compared by where case does not count. In upper case the forms of one letter are one (σ and ς),
-/// and only what is lower case has all of its upper case (ẞ is ß is SS).
-fn fold(text: &str) -> String {
-    text.chars()
-        .flat_map(char::to_lowercase)
-        .flat_map(char::to_uppercase)
-        .flat_map(char::to_lowercase)
-        .collect()
+/// Makes a function of a text known to the connection's statements; of null it is null.
+pub(super) fn text_function(
+    conn: &Connection,
+    name: &str,
+    function: impl Fn(&str) -> String + Send + 'static,
+) -> rusqlite::Result<()> {
+    conn.create_scalar_function(name, 1, TEXT_FLAGS, move |call| {
+        Ok(call.get_raw(0).as_str_or_null()?.map(&function))
+    })
 }
 
 /// Makes an empty file of mode 0600 unless there is one. The log takes its mode from it.

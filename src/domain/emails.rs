@@ -1,10 +1,14 @@
 //! E-mail addresses: which ones the house takes, and the form in which they are one.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use idna::AsciiDenyList;
+use idna::uts46::{DnsLength, Hyphens, Uts46};
 use rusqlite::types::{ToSql, ToSqlOutput};
 
-/// An e-mail address that the house takes: trimmed, its domain in lower case, at most 254 ASCII characters.
+/// An e-mail address that the house takes: trimmed, its domain in A-labels (RFC 5890 §2.3.2.1) and lower case, at most 254
+/// ASCII characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Email(String);
 
@@ -14,23 +18,50 @@ impl Email {
 
     /// Reads an address, or says in a sentence why it is none. `.test` counts only where `test_domains` says so.
     pub fn parse(text: &str, test_domains: bool) -> Result<Self, &'static str> {
+        const TOO_LONG: &str = "The email address is too long.";
         let text = text.trim();
-        if text.len() > Self::LENGTH_MAX {
-            return Err("The email address is too long.");
+        if text.len() > bytes_max(text) {
+            return Err(TOO_LONG);
         }
         let Some((local, domain)) = text.rsplit_once('@') else {
             return Err("An email address must have an @-sign.");
         };
         check_local(local)?;
-        let domain = domain.to_ascii_lowercase();
+        let domain = in_ascii(domain).ok_or(UNREADABLE_DOMAIN)?;
         check_domain(&domain, test_domains)?;
-        Ok(Self(format!("{local}@{domain}")))
+        let address = format!("{local}@{domain}");
+        if address.len() > Self::LENGTH_MAX { Err(TOO_LONG) } else { Ok(Self(address)) }
     }
 
     /// The address.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+const UNREADABLE_DOMAIN: &str = "The part after the @-sign contains invalid characters or empty parts.";
+
+/// An address as it is kept, if it is one that may be, to look for it: trimmed, the domain in A-labels.
+pub fn as_kept(typed: &str) -> Cow<'_, str> {
+    let typed = typed.trim();
+    if typed.is_ascii() || typed.len() > bytes_max(typed) {
+        return Cow::Borrowed(typed);
+    }
+    let converted =
+        typed.rsplit_once('@').and_then(|(local, domain)| Some(format!("{local}@{}", in_ascii(domain)?)));
+    converted.map_or(Cow::Borrowed(typed), Cow::Owned)
+}
+
+/// How many bytes an address may have as it is typed: a letter of the domain stands for at most four.
+fn bytes_max(typed: &str) -> usize {
+    if typed.is_ascii() { Email::LENGTH_MAX } else { 4 * Email::LENGTH_MAX }
+}
+
+/// A domain in A-labels and lower case (UTS 46, ToASCII, non-transitional).
+fn in_ascii(domain: &str) -> Option<Cow<'_, str>> {
+    Uts46::new()
+        .to_ascii(domain.as_bytes(), AsciiDenyList::EMPTY, Hyphens::CheckFirstLast, DnsLength::Ignore)
+        .ok()
 }
 
 /// The part before the @-sign: a dot-atom of RFC 5322 §3.2.3 of at most 64 characters.
@@ -75,7 +106,7 @@ fn check_domain(domain: &str, test_domains: bool) -> Result<(), &'static str> {
             && !label.ends_with('-')
     };
     if !domain.split('.').all(is_label) {
-        return Err("The part after the @-sign contains invalid characters or empty parts.");
+        return Err(UNREADABLE_DOMAIN);
     }
     let Some((_, top)) = domain.rsplit_once('.') else {
         return Err("The part after the @-sign is not valid. It should have a period.");
@@ -120,6 +151,28 @@ mod tests {
     }
 
     #[test]
+    fn an_international_domain_is_kept_in_a_labels_whatever_way_it_is_written() {
+        for (text, expected) in [
+            ("Ada@Bücher.example", "Ada@xn--bcher-kva.example"),
+            ("Ada@BU\u{308}CHER.example", "Ada@xn--bcher-kva.example"),
+            ("Ada@XN--BCHER-KVA.Example", "Ada@xn--bcher-kva.example"),
+            ("ada@bücher。example", "ada@xn--bcher-kva.example"),
+            ("ada@ｅｘａｍｐｌｅ.com", "ada@example.com"),
+            ("ada@例え.テスト.jp", "ada@xn--r8jz45g.xn--zckzah.jp"),
+            ("ada@straße.example", "ada@xn--strae-oqa.example"),
+            ("ada@пример.рф", "ada@xn--e1afmkfd.xn--p1ai"),
+            ("ada@r3---x.example.com", "ada@r3---x.example.com"),
+        ] {
+            check(text, Ok(expected));
+            assert_eq!(as_kept(&format!(" {text} ")).to_ascii_lowercase(), expected.to_ascii_lowercase());
+        }
+        for text in ["ada", "é", "é@", "@é", "é@xn--a.example\u{e9}", "ada@exa mple", "ada@x\u{200d}é"] {
+            as_kept(text);
+        }
+        assert_eq!(as_kept(" ada@xn--a.example "), "ada@xn--a.example");
+    }
+
+    #[test]
     fn what_is_no_address_is_refused_with_the_reason() {
         let reserved =
             "The part after the @-sign is a special-use or reserved name that cannot be used with email.";
@@ -144,6 +197,15 @@ mod tests {
             ("ada@example..com", invalid),
             ("ada@-example.com", invalid),
             ("ada@example.com\r\nBcc: x", invalid),
+            ("ada@xn--a.example", invalid),
+            ("ada@bü cher.example", invalid),
+            ("ada@bü\u{200d}cher.example", invalid),
+            ("ada@-bücher.example", invalid),
+            ("ada@\u{301}bücher.example", invalid),
+            ("ada@bücher..example", invalid),
+            ("ada@bücher", "The part after the @-sign is not valid. It should have a period."),
+            ("ädä@example.com", "The email address contains invalid characters before the @-sign."),
+            ("ada@x.ｔｅｓｔ", reserved),
             (
                 "ada@127.0.0.1",
                 "The part after the @-sign is not valid. It is not within a valid top-level domain.",
@@ -156,7 +218,16 @@ mod tests {
 
     #[test]
     fn a_long_address_is_refused_at_once() {
-        check(&format!("{}@example.com", "a".repeat(50_000)), Err("The email address is too long."));
+        for hostile in
+            [format!("{}@example.com", "a".repeat(50_000)), format!("a@{}.example", "ü".repeat(50_000))]
+        {
+            check(&hostile, Err("The email address is too long."));
+            as_kept(&hostile);
+        }
+        let domain =
+            format!("{}.{}.{}.{}.com", "b".repeat(63), "c".repeat(63), "d".repeat(63), "e".repeat(57));
+        check(&format!("abc@{domain}"), Err("The email address is too long."));
+        check(&format!("ab@{}.example", "ü".repeat(60)), Err(UNREADABLE_DOMAIN));
         let local = "a".repeat(64);
         let domain = format!("{}.{}.{}.com", "b".repeat(60), "c".repeat(60), "d".repeat(60));
         let longest = format!("{local}@{domain}");

@@ -9,11 +9,12 @@ use uuid::Uuid;
 use super::auth::proofs::{self, Purpose};
 use super::auth::{Admin, Caller, WriteAs, sessions};
 use super::emails::Email;
-use super::{addresses, letters, meaning, names, removal};
+use super::{addresses, emails, letters, meaning, names, removal};
 use crate::audit;
 use crate::clock::Timestamp;
 use crate::db::{Read, Room, Write};
 use crate::error::{Act, Error, Refusal, Result, UserKey};
+use crate::text;
 
 /// A user's number, which some APIs show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -331,7 +332,7 @@ pub fn own(db: &Read, caller: &Caller) -> Result<User> {
 /// The user with this address, without regard to case, unless there is none.
 pub(super) fn find_by_email(db: &Read, email: &str) -> Result<Option<User>> {
     let sql = concatcp!("select ", User::COLUMNS, " from users where email = :email and deleted_at is null");
-    db.one(sql, named_params! { ":email": email.trim() }, User::from_row)
+    db.one(sql, named_params! { ":email": emails::as_kept(email) }, User::from_row)
 }
 
 /// The user with this address, without regard to case.
@@ -353,7 +354,11 @@ impl Login {
     /// otherwise two spellings that share a counter would show that neither is anybody's.
     pub fn key(&self) -> String {
         let (Self::Email(login) | Self::EmailOrUsername(login)) = self;
-        if self.is_username() { names::username_key(login) } else { login.trim().to_ascii_lowercase() }
+        if self.is_username() {
+            names::username_key(login)
+        } else {
+            emails::as_kept(login).to_ascii_lowercase()
+        }
     }
 
     /// Whether it is a username.
@@ -378,17 +383,22 @@ pub fn with_password(db: &Read, login: &Login) -> Result<Option<(User, String)>>
         removal::NOT_GONE,
         " order by deleted_at desc limit 1"
     );
-    const BY_USERNAME: &str =
-        concatcp!("select ", User::COLUMNS, ", password_hash from users where username_key = :key");
-    let key = login.key();
-    let find =
-        |sql| db.one(sql, named_params! { ":key": key }, |row| Ok((User::from_row(row)?, row.get(20)?)));
-    if login.is_username() {
-        return find(BY_USERNAME);
-    }
-    match find(BY_EMAIL)? {
-        None => find(DELETED),
-        found => Ok(found),
+    const BY_ID: &str = concatcp!("select ", User::COLUMNS, ", password_hash from users where id = :key");
+    let find = |sql, key: &dyn ToSql| {
+        db.one(sql, named_params! { ":key": key }, |row| Ok((User::from_row(row)?, row.get(20)?)))
+    };
+    match login {
+        Login::EmailOrUsername(name) if login.is_username() => match names::find_by_username(db, name)? {
+            Some(id) => find(BY_ID, &id),
+            None => Ok(None),
+        },
+        Login::Email(email) | Login::EmailOrUsername(email) => {
+            let email = emails::as_kept(email);
+            match find(BY_EMAIL, &email)? {
+                None => find(DELETED, &email),
+                found => Ok(found),
+            }
+        }
     }
 }
 
@@ -404,7 +414,10 @@ pub fn update_as_admin(db: &Write, _: &Admin, user: &User, patch: &Patch) -> Res
 }
 
 fn change(db: &Write, user: &User, patch: &Patch) -> Result<User> {
-    let (email, username) = (patch.email.as_ref(), patch.username.as_deref());
+    let email = patch.email.as_ref();
+    // The user's own name stays as it is: a younger namesake is found by no other spelling.
+    let is_other = |name: &&str| user.username.as_deref().map(text::nfc).as_deref() != Some(*name);
+    let username = patch.username.as_deref().filter(is_other);
     names::refuse_taken_names(db, Act::Update, email, username, user.id, db.now)?;
     let role = patch.role.unwrap_or(user.role);
     let is_active = patch.is_active.unwrap_or(user.is_active);
@@ -435,7 +448,7 @@ fn change(db: &Write, user: &User, patch: &Patch) -> Result<User> {
     let changed = db.returning(
         sql,
         named_params! {
-            ":username": patch.username, ":username_key": patch.username.as_deref().map(names::username_key),
+            ":username": username, ":username_key": username.map(names::username_key),
             ":email": patch.email, ":first_name": patch.first_name, ":last_name": patch.last_name,
             ":full_name": patch.full_name, ":role": role, ":is_active": is_active,
             ":ends_tokens": ends_tokens, ":now": db.now, ":id": user.id,

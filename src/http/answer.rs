@@ -326,7 +326,7 @@ pub struct Unavailable<T>(pub T);
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(example = json!({ "message": "Successfully logged out" })))]
 pub struct Message {
-    /// The sentence.
+    /// What was done, in one sentence.
     pub message: Cow<'static, str>,
 }
 
@@ -393,25 +393,25 @@ pub(super) fn describe<T: ToSchema + 'static>(
 
 impl<T: ToSchema + 'static> EndpointOutRegister for Done<T> {
     fn register(components: &mut Components, operation: &mut Operation) {
-        describe::<T>("200", "Done", components, operation);
+        describe::<T>("200", "The request succeeded.", components, operation);
     }
 }
 
 impl<T: ToSchema + 'static> EndpointOutRegister for Created<T> {
     fn register(components: &mut Components, operation: &mut Operation) {
-        describe::<T>("201", "Created", components, operation);
+        describe::<T>("201", "It was created, as the body shows it.", components, operation);
     }
 }
 
 impl EndpointOutRegister for NoContent {
     fn register(_: &mut Components, operation: &mut Operation) {
-        operation.responses.insert("204", Described::new("Done; there is nothing to say"));
+        operation.responses.insert("204", Described::new("It was done; the answer has no body."));
     }
 }
 
 impl<T: ToSchema + 'static> EndpointOutRegister for Unavailable<T> {
     fn register(components: &mut Components, operation: &mut Operation) {
-        describe::<T>("503", "Not able to, for now", components, operation);
+        describe::<T>("503", "The server cannot do this now.", components, operation);
     }
 }
 
@@ -422,11 +422,11 @@ impl EndpointOutRegister for Failure {
 
 /// Adds the 422 of an operation that takes input, with an answer that has these faults.
 pub fn describe_invalid(operation: &mut Operation, faults: &[Invalid]) {
-    let reference = salvo::oapi::RefOr::Ref(salvo::oapi::Ref::from_schema_name("Invalid"));
+    let reference = salvo::oapi::RefOr::Ref(salvo::oapi::Ref::from_schema_name("ValidationErrorResponse"));
     let example = json!({ "detail": faults });
     operation.responses.insert(
         "422",
-        Described::new("The request is malformed: every fault it has")
+        Described::new("The request is malformed; the answer lists every fault.")
             .add_content("application/json", Content::new(reference).example(example)),
     );
 }

@@ -16,7 +16,8 @@ use super::validate::{Broken, Invalid};
 use crate::app::App;
 use crate::error::{Refusal, Result};
 
-const URL_ENCODED: &str = "application/x-www-form-urlencoded";
+/// The media type of a form without files (WHATWG URL §5).
+pub const URL_ENCODED: &str = "application/x-www-form-urlencoded";
 const MULTIPART: &str = "multipart/form-data";
 /// What stands around a file in a multipart body, in bytes, at most.
 const AROUND_FILE_BYTES_MAX: usize = 64 * 1024;
@@ -50,8 +51,8 @@ impl<T: Input + Send> Parts for Form<T> {
     }
 
     fn describe(components: &mut Components, operation: &mut Operation) -> Vec<Invalid> {
-        let what = "A form, URL-encoded or multipart. A field left empty counts as missing.";
-        let mut faults = describe_body::<T>(what, &[URL_ENCODED, MULTIPART], components, operation);
+        let what = "A form; `multipart/form-data` is taken as well. A field left empty counts as missing.";
+        let mut faults = describe_body::<T>(what, URL_ENCODED, components, operation);
         // As in `Fields::required`: of a form nothing is shown where a field is missing.
         faults.iter_mut().for_each(|fault| fault.input = Value::Null);
         faults
@@ -74,8 +75,8 @@ impl<T: Input + Send> Parts for JsonOrForm<T> {
     }
 
     fn describe(components: &mut Components, operation: &mut Operation) -> Vec<Invalid> {
-        let what = "A JSON object or a form. Fields that are not listed are ignored.";
-        describe_body::<T>(what, &["application/json", URL_ENCODED, MULTIPART], components, operation)
+        let what = "A JSON object; a form is taken as well. Fields that are not listed are ignored.";
+        describe_body::<T>(what, "application/json", components, operation)
     }
 }
 
@@ -83,9 +84,11 @@ impl<T: Input + Send> Parts for JsonOrForm<T> {
 pub struct Upload<const BYTES_MAX: usize>(pub Bytes);
 
 /// The form of an [`Upload`], for the document.
-struct UploadForm;
+struct FileUpload;
 
-impl Input for UploadForm {
+impl Input for FileUpload {
+    const ABOUT: &'static str = "A form with one file.";
+
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         fields.required("file", File).map(|()| Self)
     }
@@ -117,8 +120,8 @@ impl<const BYTES_MAX: usize> Parts for Upload<BYTES_MAX> {
     }
 
     fn describe(components: &mut Components, operation: &mut Operation) -> Vec<Invalid> {
-        let what = "A multipart form with the file.";
-        let mut faults = describe_body::<UploadForm>(what, &[MULTIPART], components, operation);
+        let what = "A multipart form with the file in its field `file`. The file's name and declared type do not count.";
+        let mut faults = describe_body::<FileUpload>(what, MULTIPART, components, operation);
         faults.iter_mut().for_each(|fault| fault.input = Value::Null);
         faults
     }

@@ -30,6 +30,9 @@ use crate::error::Result;
 
 /// A wire type that is read field by field. The OpenAPI document knows it by the name of the type.
 pub trait Input: Sized {
+    /// What the document says of it, where it is a body.
+    const ABOUT: &'static str = "";
+
     /// Reads every field before giving up on any; `None` when one of them was refused.
     fn read(fields: &mut Fields<'_>) -> Option<Self>;
 }
@@ -58,8 +61,6 @@ struct Property {
     name: &'static str,
     schema: Value,
     required: bool,
-    /// Another name under which it may come.
-    or: Option<&'static str>,
     /// What is answered to a bad value of it.
     fault: Option<Invalid>,
 }
@@ -78,7 +79,7 @@ impl Property {
                 rule.check(&value).err().map(|broken| broken.at(loc.clone(), shown(name, &value)))
             })
         };
-        Self { name, schema: rule.schema(), required, or: None, fault }
+        Self { name, schema: rule.schema(), required, fault }
     }
 }
 
@@ -140,19 +141,13 @@ impl<'a> Fields<'a> {
     /// Reads a field that must be there, under one name or another; see [`Self::came_by`].
     pub fn either<R: Rule>(&mut self, name: &'static str, other: &'static str, rule: R) -> Option<R::Out> {
         match &mut self.source {
-            Source::Document(properties) => {
-                let fault = Property::new(self.part, name, &rule, true).fault;
-                let of = |name| Property { fault: None, ..Property::new(self.part, name, &rule, false) };
-                properties.push(Property { or: Some(other), fault, ..of(name) });
-                properties.push(of(other));
-                None
-            }
             Source::Names(values) => {
                 values.know(name);
                 values.know(other);
                 None
             }
-            Source::Request { .. } => self.required(self.came_by(name, other), rule),
+            // The document has the first name alone: a generated client has to choose one.
+            Source::Request { .. } | Source::Document(_) => self.required(self.came_by(name, other), rule),
         }
     }
 
@@ -327,7 +322,7 @@ impl<T: Input + Send> Parts for Json<T> {
 
     fn describe(components: &mut Components, operation: &mut Operation) -> Vec<Invalid> {
         let what = "A JSON object. Fields that are not listed are ignored.";
-        describe_body::<T>(what, &["application/json"], components, operation)
+        describe_body::<T>(what, "application/json", components, operation)
     }
 }
 
@@ -382,7 +377,7 @@ fn describe_parameters<T: Input>(
         let mut parameter = Parameter::new(property.name).location(location).required(property.required);
         // Where a parameter has a description, readers look there.
         if let Some(Value::String(description)) =
-            property.schema.as_object_mut().and_then(|schema| schema.remove("description"))
+            property.schema.as_object_mut().and_then(|schema| schema.shift_remove("description"))
         {
             parameter = parameter.description(description);
         }
@@ -392,9 +387,10 @@ fn describe_parameters<T: Input>(
     faults
 }
 
+/// Describes a body by one media type, even where others are taken: a generated client has to choose one.
 pub(super) fn describe_body<T: Input>(
     what: &str,
-    media_types: &[&str],
+    media_type: &str,
     components: &mut Components,
     operation: &mut Operation,
 ) -> Vec<Invalid> {
@@ -405,15 +401,9 @@ pub(super) fn describe_body<T: Input>(
         .iter()
         .filter_map(|field| Some((field.name.to_owned(), field.schema["examples"].get(0)?.clone())))
         .collect();
-    let mut whole = json!({ "type": "object", "examples": [example] });
+    let mut whole = json!({ "type": "object", "description": T::ABOUT, "examples": [example] });
     if !required.is_empty() {
         whole["required"] = json!(required);
-    }
-    for (field, or) in properties.iter().filter_map(|field| Some((field, field.or?))) {
-        whole["anyOf"] = json!([{ "required": [field.name] }, { "required": [or] }]);
-        if let Some(example) = whole["examples"][0].as_object_mut() {
-            example.remove(or);
-        }
     }
     let mut faults = Vec::new();
     let mut schemas = Map::new();
@@ -428,11 +418,7 @@ pub(super) fn describe_body<T: Input>(
     components.schemas.insert(name.clone(), schema(whole));
     let reference = RefOr::Ref(salvo::oapi::Ref::from_schema_name(name));
     let body = RequestBody::new().description(what).required(salvo::oapi::Required::True);
-    operation.request_body = Some(
-        media_types
-            .iter()
-            .fold(body, |body, media_type| body.add_content(*media_type, Content::new(reference.clone()))),
-    );
+    operation.request_body = Some(body.add_content(media_type, Content::new(reference)));
     faults
 }
 

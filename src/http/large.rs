@@ -247,10 +247,10 @@ impl<T: ToSchema + 'static> EndpointOutRegister for Page<T> {
         let header = Header::new(schema(json!({
             "type": "string", "examples": ["</api/v1.0/books/?limit=20&cursor=AAAAAAAAAGQ>; rel=\"next\""],
         })))
-        .description("`<…>; rel=\"next\"`: the address of the next page, when there is one (RFC 8288)");
+        .description("`<…>; rel=\"next\"`: the address of the next page, if there is one (RFC 8288).");
         operation.responses.insert(
             "200",
-            Described::new("A page of the list; it ends early at 512 KiB")
+            Described::new("A page of the list. It ends early at 512 KiB.")
                 .add_content("application/json", Content::new(T::to_schema(components)))
                 .add_header("Link", header),
         );
@@ -259,6 +259,6 @@ impl<T: ToSchema + 'static> EndpointOutRegister for Page<T> {
 
 impl<T: ToSchema + 'static> EndpointOutRegister for Large<T> {
     fn register(components: &mut Components, operation: &mut Operation) {
-        describe::<T>("200", "Done", components, operation);
+        describe::<T>("200", "The request succeeded.", components, operation);
     }
 }

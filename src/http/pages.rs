@@ -122,7 +122,7 @@ impl EndpointOutRegister for Told {
     fn register(components: &mut Components, operation: &mut Operation) {
         describe::<Message>(
             "200",
-            "Done; a page that says so for `Accept: text/html`",
+            "It was done. For `Accept: text/html` a page says so.",
             components,
             operation,
         );
@@ -145,9 +145,10 @@ impl Writer for Shown {
 
 impl EndpointOutRegister for Shown {
     fn register(_: &mut Components, operation: &mut Operation) {
-        operation
-            .responses
-            .insert("200", Described::new("The page").add_content("text/html", html_content()));
+        operation.responses.insert(
+            "200",
+            Described::new("A page for a person's browser.").add_content("text/html", html_content()),
+        );
     }
 }
 

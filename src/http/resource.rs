@@ -59,7 +59,7 @@ impl Resource {
     }
 
     /// Limits the method that was named last, by the client's address: see [`Limited`]. The route's name among all
-    /// routes, such as the operation id, and the setting.
+    /// routes, such as the handler, and the setting.
     #[must_use]
     pub fn limited(self, (route, limit): (&'static str, fn(&Config) -> Limit)) -> Self {
         self.hoop(Limited::by_address(route, limit))

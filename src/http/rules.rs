@@ -1,6 +1,8 @@
 //! Rules: how a value of a body, query, form or path is read. A rule also describes itself in the OpenAPI
 //! document, so the two cannot part.
 
+mod dates;
+mod names;
 mod numbers;
 
 use std::str::FromStr;
@@ -8,9 +10,10 @@ use std::str::FromStr;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
-use strum::EnumMessage;
 use uuid::Uuid;
 
+pub use self::dates::CalendarDate;
+pub use self::names::{Name, name, username};
 pub use self::numbers::{integer, number};
 use super::validate::Broken;
 use crate::config::CommonPasswords;
@@ -57,6 +60,10 @@ impl<R: Rule> Rule for OrNull<R> {
 
     fn schema(&self) -> Value {
         let mut schema = self.0.schema();
+        if schema.get("enum").is_some() {
+            // A list of words has no null in it.
+            return json!({ "oneOf": [{ "type": "null" }, schema] });
+        }
         schema["type"] = json!([schema["type"], "null"]);
         schema
     }
@@ -94,11 +101,8 @@ pub struct Text {
     example: &'static str,
 }
 
-impl Rule for Text {
-    type Out = String;
-
-    fn check(&self, value: &Value) -> Result<String, Broken> {
-        let text = string(value)?;
+impl Text {
+    fn fits(&self, text: &str) -> Result<(), Broken> {
         let length = text.chars().count();
         if length < self.min {
             return Err(Broken::too_short(self.min));
@@ -106,6 +110,16 @@ impl Rule for Text {
         if length > self.max {
             return Err(Broken::too_long(self.max));
         }
+        Ok(())
+    }
+}
+
+impl Rule for Text {
+    type Out = String;
+
+    fn check(&self, value: &Value) -> Result<String, Broken> {
+        let text = string(value)?;
+        self.fits(text)?;
         Ok(text.to_owned())
     }
 
@@ -132,33 +146,6 @@ fn string(value: &Value) -> Result<&str, Broken> {
     Ok(text)
 }
 
-/// A username: `min` to `max` characters without `@`, so that it cannot be taken for an e-mail address.
-pub fn username(min: usize, max: usize) -> Username {
-    Username(Text { min, max, example: "ada" })
-}
-
-/// See [`username`].
-pub struct Username(Text);
-
-impl Rule for Username {
-    type Out = String;
-
-    fn check(&self, value: &Value) -> Result<String, Broken> {
-        let name = self.0.check(value)?;
-        if name.contains('@') {
-            return Err(Broken::rule("Username must not contain '@'"));
-        }
-        Ok(name)
-    }
-
-    fn schema(&self) -> Value {
-        let mut schema = self.0.schema();
-        schema["pattern"] = json!("^[^@]*$");
-        schema["description"] = json!("Unique without regard to case; without `@`.");
-        schema
-    }
-}
-
 /// A password that is being set: 8 to 256 characters. See `Weakness` for the rest.
 pub struct NewPassword {
     /// What becomes of a common one.
@@ -169,10 +156,10 @@ impl Rule for NewPassword {
     type Out = Password;
 
     fn check(&self, value: &Value) -> Result<Password, Broken> {
-        let text = string(value)?;
-        match passwords::weakness(text, &[], self.common) {
+        let password = Password::new(string(value)?.to_owned());
+        match passwords::weakness(password.as_str(), &[], self.common) {
             Some(weakness) => Err(Broken::password(weakness)),
-            None => Ok(Password::new(text.to_owned())),
+            None => Ok(password),
         }
     }
 
@@ -181,7 +168,7 @@ impl Rule for NewPassword {
             "type": "string", "format": "password",
             "minLength": passwords::PASSWORD_LEN_MIN, "maxLength": passwords::PASSWORD_LEN_MAX,
             "examples": ["correct horse battery staple"],
-            "description": "Not the user's own e-mail address or username and, in production, none of the most common passwords.",
+            "description": "Any characters. Not the user's own e-mail address or username and, in production, not one of the most common passwords.",
         })
     }
 }
@@ -200,7 +187,10 @@ impl Rule for GivenPassword {
     }
 
     fn schema(&self) -> Value {
-        json!({ "type": "string", "format": "password", "examples": ["correct horse battery staple"] })
+        json!({
+            "type": "string", "format": "password", "examples": ["correct horse battery staple"],
+            "description": "The user's present password.",
+        })
     }
 }
 
@@ -222,7 +212,10 @@ impl Rule for PasswordGrant {
     }
 
     fn schema(&self) -> Value {
-        json!({ "type": "string", "pattern": "^password$", "examples": ["password"] })
+        json!({
+            "type": "string", "pattern": "^password$", "examples": ["password"],
+            "description": "The grant of RFC 6749 §4.3. It may be empty or left out.",
+        })
     }
 }
 
@@ -253,7 +246,8 @@ impl Rule for File {
 
     fn schema(&self) -> Value {
         json!({
-            "type": "string", "contentMediaType": "application/octet-stream", "examples": ["the bytes of the file"],
+            "type": "string", "format": "binary", "contentMediaType": "application/octet-stream",
+            "examples": ["the bytes of the file"], "description": "The content of the file, byte for byte.",
         })
     }
 }
@@ -280,7 +274,7 @@ impl Rule for EmailAddress {
     fn schema(&self) -> Value {
         json!({
             "type": "string", "format": "email", "maxLength": 254, "examples": ["ada@example.com"],
-            "description": "Trimmed; unique without regard to case.",
+            "description": "The address for signing in and for letters. Outer blanks are dropped; unique without regard to case. An internationalised domain is kept and shown in A-labels (`xn--…`).",
         })
     }
 }
@@ -318,58 +312,6 @@ impl Rule for Flag {
     }
 }
 
-/// A calendar date from year 1 to 9999; a time of day of zero may follow it.
-pub struct CalendarDate;
-
-impl Rule for CalendarDate {
-    type Out = jiff::civil::Date;
-
-    fn check(&self, value: &Value) -> Result<jiff::civil::Date, Broken> {
-        let Value::String(text) = value else {
-            return Err(Broken::new("date_type", "Input should be a valid date"));
-        };
-        let unreadable = |error: &str| {
-            Broken::with(
-                "date_from_datetime_parsing",
-                format!("Input should be a valid date or datetime, {error}"),
-                json!({ "error": error }),
-            )
-        };
-        let date = match speedate::Date::parse_str_rfc3339(text) {
-            Ok(date) => date,
-            Err(_) => match speedate::DateTime::parse_str_rfc3339(text) {
-                Ok(moment) if is_midnight(&moment.time) => moment.date,
-                Ok(_) => {
-                    return Err(Broken::new(
-                        "date_from_datetime_inexact",
-                        "Datetimes provided to dates should have zero time - e.g. be exact dates",
-                    ));
-                }
-                Err(error) => {
-                    return Err(unreadable(error.get_documentation().unwrap_or("invalid date")));
-                }
-            },
-        };
-        if date.year == 0 {
-            return Err(unreadable("year 0 is out of range"));
-        }
-        let parts = (i16::try_from(date.year), i8::try_from(date.month), i8::try_from(date.day));
-        match parts {
-            (Ok(year), Ok(month), Ok(day)) => jiff::civil::Date::new(year, month, day)
-                .map_err(|_| unreadable("day value is outside expected range")),
-            _ => Err(unreadable("day value is outside expected range")),
-        }
-    }
-
-    fn schema(&self) -> Value {
-        json!({ "type": "string", "format": "date", "examples": ["1965-08-01"] })
-    }
-}
-
-fn is_midnight(time: &speedate::Time) -> bool {
-    time.hour == 0 && time.minute == 0 && time.second == 0 && time.microsecond == 0
-}
-
 /// A UUID (RFC 9562) in any of its written forms.
 pub struct UuidText;
 
@@ -397,7 +339,7 @@ impl Rule for UuidText {
 
 /// One of a few words, to the letter.
 pub fn one_of<T: Copy + 'static>(words: &'static [(&'static str, T)]) -> OneOf<T> {
-    OneOf { words, any_case: false, kind: "enum" }
+    OneOf { words, any_case: false, kind: "enum", name: None }
 }
 
 /// See [`one_of`].
@@ -405,6 +347,8 @@ pub struct OneOf<T: 'static> {
     words: &'static [(&'static str, T)],
     any_case: bool,
     kind: &'static str,
+    /// Its name in the document, and what it means.
+    name: Option<(&'static str, &'static str)>,
 }
 
 impl<T> OneOf<T> {
@@ -419,6 +363,12 @@ impl<T> OneOf<T> {
     #[must_use]
     pub fn in_any_case(self) -> Self {
         Self { any_case: true, ..self }
+    }
+
+    /// The same words, as a schema that the document has once, under this name and with this description.
+    #[must_use]
+    pub fn named(self, name: &'static str, description: &'static str) -> Self {
+        Self { name: Some((name, description)), ..self }
     }
 }
 
@@ -442,7 +392,13 @@ impl<T: Copy + 'static> Rule for OneOf<T> {
 
     fn schema(&self) -> Value {
         let words: Vec<&str> = self.words.iter().map(|(word, _)| *word).collect();
-        json!({ "type": "string", "enum": words, "examples": [words[0]] })
+        let mut schema = json!({ "type": "string", "enum": words, "examples": [words[0]] });
+        if let Some((name, description)) = self.name {
+            // The document moves it to its place by the title.
+            schema["title"] = json!(name);
+            schema["$comment"] = json!(description);
+        }
+        schema
     }
 }
 
@@ -468,7 +424,7 @@ impl Rule for Cursor {
     fn schema(&self) -> Value {
         json!({
             "type": "string", "examples": [Self::after(100)],
-            "description": "Where to go on: taken from the `Link` header of the page before.",
+            "description": "Where the page begins: take it from the `Link` header of the page before. Left out: the first page.",
         })
     }
 }

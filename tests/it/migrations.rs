@@ -1,5 +1,6 @@
 //! Migrations and backups: schemas go up and down without losing data, and a file that is not whole is told in one sentence.
 
+mod names;
 mod rows;
 
 use std::fs::{self, OpenOptions};

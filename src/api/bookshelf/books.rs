@@ -1,5 +1,6 @@
 //! bookshelf, `/books`: read by anyone, changed by their owners and moderators.
 
+use jiff::civil::Date;
 use salvo::Writer;
 use salvo::oapi::{ToSchema, endpoint};
 use serde::Serialize;
@@ -17,7 +18,7 @@ use crate::http::input::{Fields, Input, Json, Path, Query, Valid};
 use crate::http::large::{Page, Room};
 use crate::http::rules::{CalendarDate, Rule, UuidText, integer, text};
 
-/// A book.
+/// A book with all that is known of it.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(example = json!({
     "id": 1, "uuid": "019a9d5e-6c1f-7c3b-8a54-3f0c1f4e2d10", "title": "Dune", "author": "Frank Herbert",
@@ -25,22 +26,29 @@ use crate::http::rules::{CalendarDate, Rule, UuidText, integer, text};
     "user_id": 1, "created_at": "2026-11-21T05:06:39.560803", "updated_at": "2026-11-21T05:06:39.560803",
 })))]
 pub struct BookOut {
+    /// A number that grows with each new book.
     id: i64,
+    /// Identifies the book in paths; it never changes.
     uuid: Uuid,
+    /// The title, as on the cover.
     title: String,
+    /// Who wrote the book. Several names go into one text.
     author: String,
+    /// The house that published the book.
     publisher: String,
-    /// `YYYY-MM-DD`
+    /// The day on which this edition appeared, as `YYYY-MM-DD`.
     #[salvo(schema(format = "date"))]
     publish_date: String,
+    /// How many pages this edition has.
     pages: i64,
+    /// The language of the text, such as `English`.
     language: String,
-    /// Null once the owner was deleted.
+    /// The owner's number. Null once the owner was deleted.
     #[salvo(schema(required = true))]
     user_id: Option<i64>,
-    /// UTC, without a zone.
+    /// When the book was added, in UTC, without a zone.
     created_at: String,
-    /// UTC, without a zone.
+    /// When the book last changed, in UTC, without a zone.
     updated_at: String,
 }
 
@@ -70,19 +78,33 @@ struct BookPath {
 
 impl Input for BookPath {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let uuid = fields.required("book_uuid", UuidText);
+        let uuid = fields.required("book_uuid", UuidText.about("The book's `uuid`, as shown in answers."));
         Some(Self { uuid: uuid? })
     }
 }
 
-/// A short text of a book, 1–255 characters.
-fn words(example: &'static str) -> impl Rule<Out = String> {
-    text(1, 255, example)
+fn title() -> impl Rule<Out = String> {
+    text(1, 255, "Dune").about("The title, as on the cover.")
 }
 
-/// How many pages a book may have.
+fn author() -> impl Rule<Out = String> {
+    text(1, 255, "Frank Herbert").about("Who wrote the book. Several names go into one text.")
+}
+
+fn publisher() -> impl Rule<Out = String> {
+    text(1, 255, "Chilton Books").about("The house that published the book.")
+}
+
+fn publish_date() -> impl Rule<Out = Date> {
+    CalendarDate.about("The day on which this edition appeared, as `YYYY-MM-DD`.")
+}
+
 fn pages() -> impl Rule<Out = i64> {
-    integer(1, 100_000, 412)
+    integer(1, 100_000, 412).about("How many pages this edition has.")
+}
+
+fn language() -> impl Rule<Out = String> {
+    text(1, 255, "English").about("The language of the text, such as `English`.")
 }
 
 /// A book to be.
@@ -90,13 +112,15 @@ fn pages() -> impl Rule<Out = i64> {
 struct BookCreate(NewBook);
 
 impl Input for BookCreate {
+    const ABOUT: &'static str = "A book to add. The caller becomes its owner.";
+
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let title = fields.required("title", words("Dune"));
-        let author = fields.required("author", words("Frank Herbert"));
-        let publisher = fields.required("publisher", words("Chilton Books"));
-        let publish_date = fields.required("publish_date", CalendarDate);
+        let title = fields.required("title", title());
+        let author = fields.required("author", author());
+        let publisher = fields.required("publisher", publisher());
+        let publish_date = fields.required("publish_date", publish_date());
         let pages = fields.required("pages", pages());
-        let language = fields.required("language", words("English"));
+        let language = fields.required("language", language());
         Some(Self(NewBook {
             title: title?,
             author: author?,
@@ -113,13 +137,15 @@ impl Input for BookCreate {
 struct BookUpdate(Patch);
 
 impl Input for BookUpdate {
+    const ABOUT: &'static str = "What is to change of a book. Fields that are left out stay as they are.";
+
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let title = fields.optional("title", words("Dune"));
-        let author = fields.optional("author", words("Frank Herbert"));
-        let publisher = fields.optional("publisher", words("Chilton Books"));
-        let publish_date = fields.optional("publish_date", CalendarDate);
+        let title = fields.optional("title", title());
+        let author = fields.optional("author", author());
+        let publisher = fields.optional("publisher", publisher());
+        let publish_date = fields.optional("publish_date", publish_date());
         let pages = fields.optional("pages", pages());
-        let language = fields.optional("language", words("English"));
+        let language = fields.optional("language", language());
         Some(Self(Patch {
             title: title?,
             author: author?,
@@ -132,7 +158,9 @@ impl Input for BookUpdate {
 }
 
 /// List all books, newest first
-#[endpoint(operation_id = "list_books", tags(TAG_BOOKS))]
+///
+/// Everybody may read it; no token is needed.
+#[endpoint(tags(TAG_BOOKS))]
 pub async fn list_books(
     app: App,
     room: Room,
@@ -142,8 +170,10 @@ pub async fn list_books(
     list(&app, room, Shelf::All, query).await
 }
 
-/// List one's own books, newest first
-#[endpoint(operation_id = "list_own_books", tags(TAG_BOOKS))]
+/// List the current user's books, newest first
+///
+/// The caller's own, page by page.
+#[endpoint(tags(TAG_BOOKS))]
 pub async fn list_own_books(
     app: App,
     caller: Caller,
@@ -168,7 +198,9 @@ async fn list(
 }
 
 /// Get a book
-#[endpoint(operation_id = "get_book", tags(TAG_BOOKS))]
+///
+/// Everybody may read it; no token is needed.
+#[endpoint(tags(TAG_BOOKS))]
 pub async fn get_book(app: App, input: Valid<Path<BookPath>>) -> Result<Done<BookOut>, Failure> {
     let Path(path) = input.0;
     let book = app.db.read(|db| books::by_uuid(db, path.uuid))?;
@@ -176,7 +208,9 @@ pub async fn get_book(app: App, input: Valid<Path<BookPath>>) -> Result<Done<Boo
 }
 
 /// Add a book
-#[endpoint(operation_id = "create_book", tags(TAG_BOOKS))]
+///
+/// The caller becomes its owner. It counts towards their quota.
+#[endpoint(tags(TAG_BOOKS))]
 pub async fn create_book(
     app: App,
     caller: Caller,
@@ -190,8 +224,8 @@ pub async fn create_book(
 
 /// Change a book
 ///
-/// One's own; any for moderators and administrators.
-#[endpoint(operation_id = "update_book", tags(TAG_BOOKS))]
+/// Owners change their own, moderators and administrators any.
+#[endpoint(tags(TAG_BOOKS))]
 pub async fn update_book(
     app: App,
     caller: Caller,
@@ -204,8 +238,8 @@ pub async fn update_book(
 
 /// Delete a book
 ///
-/// One's own; any for moderators and administrators.
-#[endpoint(operation_id = "delete_book", tags(TAG_BOOKS))]
+/// Owners delete their own, moderators and administrators any.
+#[endpoint(tags(TAG_BOOKS))]
 pub async fn delete_book(
     app: App,
     caller: Caller,

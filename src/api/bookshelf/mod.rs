@@ -16,12 +16,12 @@ use crate::http::resource::at;
 /// The API as the table of APIs lists it.
 pub static API: Api = Api {
     name: "bookshelf",
-    description: "Users, roles and books. Register, sign in with a form, and keep books that everybody may read.",
+    description: "Users, roles and books. Users sign in with a form, and keep books that everybody may read.",
     tags: &[
-        (TAG_AUTH, "Register, sign in, refresh, sign out."),
-        (TAG_USERS, "Profiles and the directory of users."),
-        (TAG_ADMIN, "Users, for administrators."),
-        (TAG_BOOKS, "Books: read by anyone, changed by their owners and moderators."),
+        (TAG_AUTH, "Register, sign in, get new tokens, sign out."),
+        (TAG_USERS, "The user's own profile, and the directory of users."),
+        (TAG_BOOKS, "Books. Everybody may read them; owners and moderators change them."),
+        (TAG_ADMIN, "Users of any role, for administrators."),
     ],
     voices: &[Voice { prefixes: &["/api/v1.0"], words, envelope: detail, page: None }],
     routes,
@@ -31,10 +31,10 @@ pub static API: Api = Api {
     error_schema: |_| None,
 };
 
-const TAG_AUTH: &str = "bookshelf: auth";
-const TAG_USERS: &str = "bookshelf: users";
-const TAG_ADMIN: &str = "bookshelf: admin";
-const TAG_BOOKS: &str = "bookshelf: books";
+const TAG_AUTH: &str = "bookshelf-auth";
+const TAG_USERS: &str = "bookshelf-users";
+const TAG_ADMIN: &str = "bookshelf-admin";
+const TAG_BOOKS: &str = "bookshelf-books";
 
 /// Where this API says it otherwise than the house.
 fn words(refusal: &Refusal) -> Option<Words> {
@@ -54,20 +54,20 @@ fn routes() -> Vec<Router> {
     let admin = |path: &str, create: &str| {
         Router::with_path(path)
             .push(at(create).post(admin::admin_create_user).into())
+            .push(at("{user_uuid}").patch(admin::admin_update_user).delete(admin::admin_delete_user).into())
             .push(at("{user_uuid}/role").patch(admin::admin_set_role).into())
             .push(at("{user_uuid}/activate").patch(admin::admin_set_active).into())
-            .push(at("{user_uuid}").patch(admin::admin_update_user).delete(admin::admin_delete_user).into())
     };
     let auth = Router::with_path("auth")
-        .push(at("register").post(auth::register_user).into())
-        .push(at("login").post(auth::log_in).into())
-        .push(at("refresh").post(auth::refresh_tokens).into())
-        .push(at("logout").post(auth::log_out).into())
-        .push(at("logout-all").post(auth::log_out_everywhere).into());
+        .push(at("register").post(auth::register).into())
+        .push(at("login").post(auth::login).into())
+        .push(at("refresh").post(auth::refresh).into())
+        .push(at("logout").post(auth::logout).into())
+        .push(at("logout-all").post(auth::logout_all).into());
     let users = Router::with_path("users")
-        .push(at("/").get(users::list_users).into())
-        .push(at("me").get(users::get_own_user).into())
+        .push(at("me").get(users::me).into())
         .push(at("change-password").post(users::change_password).into())
+        .push(at("/").get(users::list_users).into())
         .push(at("email/{email}").get(users::get_user_by_email).into())
         .push(admin("admin", "create"))
         .push(
@@ -94,15 +94,15 @@ fn routes() -> Vec<Router> {
 }
 
 /// What each operation may be refused with, besides what its arguments imply.
-fn refusals(operation: &str) -> Vec<Refusal> {
+fn refusals(handler: &str) -> Vec<Refusal> {
     let user = super::EXAMPLE_ID;
     let no_user = Refusal::UserNotFound(UserKey::Uuid(user));
     let taken = super::example_taken(Act::Create);
     let shut_out = [Refusal::UserInactive, Refusal::UserBlocked, Refusal::UserDeleted];
-    match operation {
-        "register_user" => super::example_sign_up_refusals(&taken),
-        "log_in" => super::example_sign_in_refusals(),
-        "refresh_tokens" => [
+    match handler {
+        "register" => super::example_sign_up_refusals(&taken),
+        "login" => super::example_sign_in_refusals(),
+        "refresh" => [
             &[Refusal::RefreshInvalid, Refusal::RefreshWrongKind, Refusal::RefreshRevoked][..],
             &[Refusal::EmailUnconfirmed],
             &shut_out,
@@ -143,10 +143,10 @@ fn refusals(operation: &str) -> Vec<Refusal> {
 }
 
 /// What the operations say that answer with a message.
-fn message(operation: &str) -> Option<Message> {
-    match operation {
-        "log_out" => Some(Message::new(auth::LOGGED_OUT)),
-        "log_out_everywhere" => Some(Message::new(auth::LOGGED_OUT_EVERYWHERE)),
+fn message(handler: &str) -> Option<Message> {
+    match handler {
+        "logout" => Some(Message::new(auth::LOGGED_OUT)),
+        "logout_all" => Some(Message::new(auth::LOGGED_OUT_EVERYWHERE)),
         "change_password" => Some(Message::new(users::PASSWORD_CHANGED)),
         "delete_user" | "admin_delete_user" => Some(users::deleted(super::EXAMPLE_ID)),
         _ => None,

@@ -1,11 +1,12 @@
 //! bookshelf, `/users`: profiles and the directory.
 
 use salvo::Writer;
-use salvo::oapi::{ToSchema, endpoint};
+use salvo::oapi::{RefOr, Schema, ToSchema, endpoint};
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::TAG_USERS;
+use super::auth::{FAMILY_NAME, GIVEN_NAME};
 use crate::api::common::{PageQuery, UserChange, page};
 use crate::app::App;
 use crate::db::Read;
@@ -17,9 +18,9 @@ use crate::domain::users::{self, Login, Patch, Role, User};
 use crate::error::Result;
 use crate::http::answer::{Done, Failure, Message};
 use crate::http::extract::{Address, Visitor};
-use crate::http::input::{Fields, Input, Json, Path, Query, Valid};
+use crate::http::input::{Fields, Input, Json, Path, Query, Valid, schema};
 use crate::http::large::{Large, Page, Room};
-use crate::http::rules::{Flag, GivenPassword, UuidText, text, username};
+use crate::http::rules::{Flag, GivenPassword, OneOf, Rule, UuidText, name, one_of, text, username};
 use crate::http::validate::Broken;
 
 /// Most books shown with their owner; `/books/my-books` has them all, page by page.
@@ -27,56 +28,48 @@ const BOOKS_SHOWN_MAX: i64 = 1000;
 
 pub const PASSWORD_CHANGED: &str = "Password changed successfully";
 
-/// A user. Strangers see neither address nor role nor state.
+/// A user. To strangers the address, the role and the state are null.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(example = json!({
     "username": "ada", "email": "ada@example.com", "first_name": "Ada", "last_name": "Lovelace",
     "uuid": "019a9d5e-6c1f-7c3b-8a54-3f0c1f4e2d10", "role": "user", "is_active": true,
     "created_at": "2026-11-21T05:06:39.560803", "updated_at": "2026-11-21T05:06:39.560803",
 })))]
-pub struct ShowUser {
+pub struct UserOut {
+    /// The name that the user chose, or `user_` and the user's number.
     username: String,
-    /// Null to strangers, and where the server says so to other members, unless they named it.
+    /// Null to strangers. Also null to other users where the server hides addresses, unless they searched by this address.
     #[salvo(schema(required = true))]
     email: Option<String>,
+    /// Empty if the user registered at another API without one.
     first_name: String,
+    /// Empty if the user registered at another API without one.
     last_name: String,
+    /// Identifies the user in paths; it never changes.
     uuid: Uuid,
-    /// Null to strangers.
-    #[salvo(schema(required = true))]
-    role: Option<RoleOut>,
-    /// Null to strangers.
+    #[salvo(schema(required = true, schema_with = shown_role))]
+    role: Option<&'static str>,
+    /// Whether the user may sign in. Null to strangers.
     #[salvo(schema(required = true))]
     is_active: Option<bool>,
-    /// UTC, without a zone.
+    /// When the user registered, in UTC, without a zone.
     created_at: String,
-    /// UTC, without a zone.
+    /// When something of the user last changed, in UTC, without a zone.
     updated_at: String,
 }
 
-/// What a user may.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum RoleOut {
-    /// Everything, and the users.
-    Admin,
-    /// Any book and any item.
-    Moderator,
-    /// His own things.
-    User,
+/// One of the roles, in any case.
+pub fn role() -> OneOf<Role> {
+    let about = "What a user may change: a `user` what is their own, a `moderator` any book and any item as well, an \
+                 `admin` everything, users included.";
+    one_of(&Role::WORDS).in_any_case().named("Role", about)
 }
 
-impl From<Role> for RoleOut {
-    fn from(role: Role) -> Self {
-        match role {
-            Role::Admin => Self::Admin,
-            Role::Moderator => Self::Moderator,
-            Role::User => Self::User,
-        }
-    }
+fn shown_role() -> RefOr<Schema> {
+    schema(role().or_null().about("The user's role. Null to strangers.").schema())
 }
 
-impl ShowUser {
+impl UserOut {
     /// Everything there is to see.
     pub fn whole(user: User) -> Self {
         Self {
@@ -85,7 +78,7 @@ impl ShowUser {
             first_name: user.first_name.unwrap_or_default(),
             last_name: user.last_name.unwrap_or_default(),
             uuid: user.uuid,
-            role: Some(user.role.into()),
+            role: Some(user.role.word()),
             is_active: Some(user.is_active),
             created_at: user.created_at.naive(),
             updated_at: user.updated_at.naive(),
@@ -105,7 +98,7 @@ impl ShowUser {
     }
 }
 
-/// A user with his books, newest first, at most 1,000.
+/// A user, and the books that they own.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(example = json!({
     "username": "ada", "email": "ada@example.com", "first_name": "Ada", "last_name": "Lovelace",
@@ -119,23 +112,28 @@ impl ShowUser {
 pub struct UserWithBooks {
     #[serde(flatten)]
     #[salvo(schema(inline))]
-    user: ShowUser,
-    books: Vec<BookOfUser>,
+    user: UserOut,
+    /// The newest 1,000 books of the user, newest first.
+    books: Vec<BookSummary>,
 }
 
-/// A book as its owner's page shows it.
+/// A book, as it is shown with its owner.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(example = json!({
     "uuid": "019a9d5e-6c1f-7c3b-8a54-3f0c1f4e2d10", "title": "Dune", "author": "Frank Herbert", "publisher": "Chilton Books",
 })))]
-pub struct BookOfUser {
+pub struct BookSummary {
+    /// Identifies the book in paths; `GET /api/v1.0/books/{book_uuid}` shows all of it.
     uuid: Uuid,
+    /// The title, as on the cover.
     title: String,
+    /// Who wrote the book. Several names go into one text.
     author: String,
+    /// The house that published the book.
     publisher: String,
 }
 
-impl From<Book> for BookOfUser {
+impl From<Book> for BookSummary {
     fn from(book: Book) -> Self {
         Self { uuid: book.uuid, title: book.title, author: book.author, publisher: book.publisher }
     }
@@ -149,7 +147,7 @@ pub struct UserPath {
 
 impl Input for UserPath {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let uuid = fields.required("user_uuid", UuidText);
+        let uuid = fields.required("user_uuid", UuidText.about("The user's `uuid`, as shown in answers."));
         Some(Self { uuid: uuid? })
     }
 }
@@ -162,7 +160,10 @@ struct EmailPath {
 
 impl Input for EmailPath {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let email = fields.required("email", text(1, 320, "ada@example.com"));
+        let email = fields.required(
+            "email",
+            text(1, 320, "ada@example.com").about("The whole address. Case does not count."),
+        );
         Some(Self { email: email? })
     }
 }
@@ -176,9 +177,10 @@ impl UserUpdate {
     pub fn read_profile(fields: &mut Fields<'_>) -> Option<Patch> {
         let username = fields.optional("username", username(3, 50));
         let email = fields.optional("email", fields.email());
-        let first_name = fields.optional("first_name", text(1, 100, "Ada"));
-        let last_name = fields.optional("last_name", text(1, 100, "Lovelace"));
-        let is_active = fields.optional("is_active", Flag);
+        let first_name = fields.optional("first_name", name(1, 100, "Ada").about(GIVEN_NAME));
+        let last_name = fields.optional("last_name", name(1, 100, "Lovelace").about(FAMILY_NAME));
+        let is_active = fields
+            .optional("is_active", Flag.about("False ends all sessions; the user cannot sign in any more."));
         Some(Patch {
             username: username?,
             email: email?,
@@ -191,6 +193,8 @@ impl UserUpdate {
 }
 
 impl Input for UserUpdate {
+    const ABOUT: &'static str = "What is to change of a user. Fields that are left out stay as they are.";
+
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         UserChange::read(fields, Self::read_profile).map(Self)
     }
@@ -204,6 +208,8 @@ struct PasswordChange {
 }
 
 impl Input for PasswordChange {
+    const ABOUT: &'static str = "The present password, and the one that takes its place.";
+
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let current = fields.required("current_password", GivenPassword);
         let new = fields.required("new_password", fields.new_password());
@@ -211,10 +217,12 @@ impl Input for PasswordChange {
     }
 }
 
-/// Get one's own profile with one's books
-#[endpoint(operation_id = "get_own_user", tags(TAG_USERS))]
-pub async fn get_own_user(app: App, caller: Caller, room: Room) -> Result<Large<UserWithBooks>, Failure> {
-    let read = move |db: &Read| with_books(db, room, caller.uuid(), ShowUser::whole);
+/// Get the current user
+///
+/// The caller's profile with their books.
+#[endpoint(tags(TAG_USERS))]
+pub async fn me(app: App, caller: Caller, room: Room) -> Result<Large<UserWithBooks>, Failure> {
+    let read = move |db: &Read| with_books(db, room, caller.uuid(), UserOut::whole);
     Ok(app.db.scan(read).await?)
 }
 
@@ -222,36 +230,40 @@ fn with_books(
     db: &Read,
     room: Room,
     uuid: Uuid,
-    show: impl FnOnce(User) -> ShowUser,
+    show: impl FnOnce(User) -> UserOut,
 ) -> Result<Large<UserWithBooks>> {
     let user = users::by_uuid(db, uuid)?;
     let room = room.take(BOOKS_SHOWN_MAX)?;
     let books = books::list(db, Shelf::Of(user.id), None, BOOKS_SHOWN_MAX)?;
-    let books = books.into_iter().map(BookOfUser::from).collect();
+    let books = books.into_iter().map(BookSummary::from).collect();
     room.write(&UserWithBooks { user: show(user), books })
 }
 
 /// List the users, newest first
-#[endpoint(operation_id = "list_users", tags(TAG_USERS))]
+///
+/// The directory of users. The server's settings say who may read it: everybody, users or administrators.
+#[endpoint(tags(TAG_USERS))]
 pub async fn list_users(
     app: App,
     visitor: Visitor,
     room: Room,
     input: Valid<Query<PageQuery>>,
-) -> Result<Page<Vec<ShowUser>>, Failure> {
+) -> Result<Page<Vec<UserOut>>, Failure> {
     let Query(PageQuery { limit, cursor }) = input.0;
     directory::refuse_browsing(app.config.users.directory, visitor.0.as_ref())?;
     let shows = app.clone();
     let read = move |db: &Read| {
         let room = room.take(limit)?;
         let found = directory::list(db, cursor, limit + 1)?;
-        page(room, found, limit, |user| user.id.0, |user| ShowUser::to(&shows, &visitor, user))
+        page(room, found, limit, |user| user.id.0, |user| UserOut::to(&shows, &visitor, user))
     };
     Ok(app.db.page(limit, read).await?)
 }
 
-/// Get a user with his books
-#[endpoint(operation_id = "get_user", tags(TAG_USERS))]
+/// Get a user with their books
+///
+/// A page of the directory of users. The server's settings say who may read it: everybody, users or administrators.
+#[endpoint(tags(TAG_USERS))]
 pub async fn get_user(
     app: App,
     visitor: Visitor,
@@ -261,50 +273,50 @@ pub async fn get_user(
     let Path(path) = input.0;
     directory::refuse_browsing(app.config.users.directory, visitor.0.as_ref())?;
     let shows = app.clone();
-    let read = move |db: &Read| with_books(db, room, path.uuid, |user| ShowUser::to(&shows, &visitor, user));
+    let read = move |db: &Read| with_books(db, room, path.uuid, |user| UserOut::to(&shows, &visitor, user));
     Ok(app.db.scan(read).await?)
 }
 
 /// Find a user by e-mail address
 ///
-/// The address is compared without regard to case.
-#[endpoint(operation_id = "get_user_by_email", tags(TAG_USERS))]
+/// Shows the same as the directory, without the books. The case of the address does not count.
+#[endpoint(tags(TAG_USERS))]
 pub async fn get_user_by_email(
     app: App,
     visitor: Visitor,
     input: Valid<Path<EmailPath>>,
-) -> Result<Done<ShowUser>, Failure> {
+) -> Result<Done<UserOut>, Failure> {
     let Path(path) = input.0;
     directory::refuse_browsing(app.config.users.directory, visitor.0.as_ref())?;
     let user = app.db.read(|db| users::by_email(db, &path.email))?;
     // Whoever asked knows the address.
     let email = Some(user.email.clone());
-    Ok(Done(ShowUser { email, ..ShowUser::to(&app, &visitor, user) }))
+    Ok(Done(UserOut { email, ..UserOut::to(&app, &visitor, user) }))
 }
 
 /// Change a profile
 ///
-/// The caller's own; anybody's for administrators. A new e-mail address is unconfirmed and is asked to confirm itself by
-/// a letter; a letter to the old one has a link that puts it back for seven days.
-#[endpoint(operation_id = "update_user", tags(TAG_USERS))]
+/// Users change their own, administrators any. A new e-mail address is unconfirmed until the link in a letter to it is
+/// used. A letter to the old address has a link that puts it back, for seven days.
+#[endpoint(tags(TAG_USERS))]
 pub async fn update_user(
     app: App,
     caller: Caller,
     from: Address,
     input: Valid<(Path<UserPath>, Json<UserUpdate>)>,
-) -> Result<Done<ShowUser>, Failure> {
+) -> Result<Done<UserOut>, Failure> {
     let (Path(path), Json(UserUpdate(update))) = input.0;
     update.admit(&app, &caller, from, |db| users::by_uuid(db, path.uuid)).await?;
     let room = update.patch.room();
     let change = move |db: &WriteAs| users::update(db, &users::by_uuid(db, path.uuid)?, &update.patch);
     let user = app.auth.write_as(&app.db, caller, room, change).await?;
-    Ok(Done(ShowUser::whole(user)))
+    Ok(Done(UserOut::whole(user)))
 }
 
-/// Delete an account
+/// Delete a user
 ///
-/// One's own; anybody's for administrators. The books stay, ownerless.
-#[endpoint(operation_id = "delete_user", tags(TAG_USERS))]
+/// Users delete their own account, administrators any account. The books stay, without an owner.
+#[endpoint(tags(TAG_USERS))]
 pub async fn delete_user(
     app: App,
     caller: Caller,
@@ -320,10 +332,10 @@ pub fn deleted(uuid: Uuid) -> Message {
     Message::new(format!("User {uuid} deleted successfully"))
 }
 
-/// Change one's password
+/// Change the password
 ///
-/// Every token of the user dies with the old password, the one used here included.
-#[endpoint(operation_id = "change_password", tags(TAG_USERS))]
+/// Ends all sessions of the user, this one included: sign in again with the new password.
+#[endpoint(tags(TAG_USERS))]
 pub async fn change_password(
     app: App,
     caller: Caller,

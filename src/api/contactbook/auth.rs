@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::email::ALREADY_CONFIRMED;
 use super::{TAG_AUTH, pages};
-use crate::api::common::{LogIn, TokenPair};
+use crate::api::common::{LoginForm, TokenPair};
 use crate::app::App;
 use crate::domain::auth::passwords::{Password, Weakness};
 use crate::domain::auth::proofs::{self, Purpose};
@@ -19,25 +19,27 @@ use crate::http::extract::{Address, Anybody, BearerRefresh};
 use crate::http::forms::{Form, JsonOrForm};
 use crate::http::input::{Fields, Input, Json, Path, Valid};
 use crate::http::pages::{Reader, Shown, Told};
-use crate::http::rules::{Rule, Token, text};
+use crate::http::rules::{Rule, Token, name};
 use crate::http::validate::Broken;
 
 pub const CHECK_FOR_CONFIRMATION: &str = "Check your email for confirmation.";
 pub const CHECK_FOR_PASSWORD: &str = "Check your email for new password.";
 pub const PASSWORD_UPDATED: &str = "Password updated";
 
-/// What somebody signs up with.
+/// What a user registers with.
 #[derive(Debug)]
-struct SignUp {
+struct Register {
     username: String,
     email: Email,
     password: Password,
 }
 
-impl Input for SignUp {
+impl Input for Register {
+    const ABOUT: &'static str = "A user who registers.";
+
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let about = "The name to be called by; others may have the same. One signs in by the address.";
-        let username = fields.required("username", text(5, 16, "ada.lovelace").about(about));
+        let about = "The name to be called by; others may have the same. Users sign in by their address.";
+        let username = fields.required("username", name(5, 16, "ada.lovelace").about(about));
         let email = fields.required("email", fields.email());
         let password = fields.required("password", fields.new_password());
         let own = [email.as_ref().map_or("", Email::as_str), username.as_deref().unwrap_or_default()];
@@ -46,20 +48,23 @@ impl Input for SignUp {
     }
 }
 
-/// A user as whoever signs up sees him.
+/// A user who has just registered.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(example = json!({
     "id": 1, "username": "ada.lovelace", "email": "ada@example.com", "created_at": "2026-11-21T05:06:39.560803",
 })))]
-struct NewUserOut {
+struct UserOut {
+    /// A number that identifies the user; it never changes.
     id: i64,
+    /// The name to be called by; others may have the same.
     username: String,
+    /// The address for signing in, to which the letter goes.
     email: String,
-    /// In UTC, without a zone.
+    /// When the user registered, in UTC, without a zone.
     created_at: String,
 }
 
-impl From<User> for NewUserOut {
+impl From<User> for UserOut {
     fn from(user: User) -> Self {
         Self {
             id: user.id.0,
@@ -70,7 +75,7 @@ impl From<User> for NewUserOut {
     }
 }
 
-/// Somebody who has signed up.
+/// The user who was created.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(example = json!({
     "user": {
@@ -78,16 +83,19 @@ impl From<User> for NewUserOut {
     },
     "detail": "Successfully created",
 })))]
-struct SignedUp {
-    user: NewUserOut,
+struct Registered {
+    user: UserOut,
+    /// What was done, in one sentence.
     detail: &'static str,
 }
 
 /// An address to send a letter to.
 #[derive(Debug)]
-struct EmailGiven(Email);
+struct EmailRequest(Email);
 
-impl Input for EmailGiven {
+impl Input for EmailRequest {
+    const ABOUT: &'static str = "Where the letter goes, if the address is a user's.";
+
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         fields.required("email", fields.email()).map(Self)
     }
@@ -101,30 +109,32 @@ pub struct TokenPath {
 
 impl Input for TokenPath {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let token = fields.required("token", Token);
+        let token = fields.required("token", Token.about("The token in the link of a letter."));
         Some(Self { token: token? })
     }
 }
 
 /// A password to be set.
 #[derive(Debug)]
-pub struct NewPasswordGiven(Password);
+pub struct PasswordReset(Password);
 
-impl Input for NewPasswordGiven {
+impl Input for PasswordReset {
+    const ABOUT: &'static str = "The password that the user has from now on.";
+
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         fields.required(pages::NEW_PASSWORD, fields.new_password()).map(Self)
     }
 }
 
-/// Sign up
+/// Register a user
 ///
-/// A letter asks to confirm the address; before that nobody signs in, at no API.
-#[endpoint(operation_id = "sign_up", tags(TAG_AUTH))]
-pub async fn sign_up(
+/// A letter asks the user to confirm the address. Before that the user cannot sign in, at any API.
+#[endpoint(tags(TAG_AUTH))]
+pub async fn register(
     app: App,
     address: Address,
-    input: Valid<Json<SignUp>>,
-) -> Result<Created<SignedUp>, Failure> {
+    input: Valid<Json<Register>>,
+) -> Result<Created<Registered>, Failure> {
     let Json(given) = input.0;
     let new = NewUser {
         display_name: Some(given.username),
@@ -132,43 +142,43 @@ pub async fn sign_up(
         ..NewUser::new(app.clock.new_id(), given.email)
     };
     let user = app.auth.sign_up(&app.db, new, given.password, address.0).await?;
-    Ok(Created(SignedUp { user: user.into(), detail: "Successfully created" }))
+    Ok(Created(Registered { user: user.into(), detail: "Successfully created" }))
 }
 
 /// Sign in, once the address is confirmed
 ///
-/// Takes a form in which `username` is the e-mail address.
-#[endpoint(operation_id = "log_in_confirmed", tags(TAG_AUTH))]
-pub async fn log_in_confirmed(
+/// Takes a form in which `username` is the e-mail address, and begins a session: a pair of tokens.
+#[endpoint(tags(TAG_AUTH))]
+pub async fn login(
     app: App,
     address: Address,
-    input: Valid<Form<LogIn>>,
+    input: Valid<Form<LoginForm>>,
 ) -> Result<Done<TokenPair>, Failure> {
     let Form(given) = input.0;
     let tokens = app.auth.sign_in(&app.db, given.from(address), app.config.contactbook.lifetimes()).await?;
     Ok(Done(tokens.into()))
 }
 
-/// Get the next pair of tokens
+/// Get new tokens for a refresh token
 ///
-/// Takes the refresh token as `Authorization: Bearer …`, and spends it.
-#[endpoint(operation_id = "refresh_by_bearer", tags(TAG_AUTH))]
-pub async fn refresh_by_bearer(app: App, given: BearerRefresh) -> Result<Done<TokenPair>, Failure> {
+/// Takes the refresh token as `Authorization: Bearer …`. It is valid once; sent again later, it ends the whole session.
+#[endpoint(tags(TAG_AUTH))]
+pub async fn refresh(app: App, given: BearerRefresh) -> Result<Done<TokenPair>, Failure> {
     let tokens = app.auth.refresh(&app.db, &given.0, app.config.contactbook.lifetimes()).await?;
     Ok(Done(tokens.into()))
 }
 
 /// Ask for a letter to confirm an address
 ///
-/// The answer is the same whether or not the address is anybody's; to somebody who is signed in and has confirmed
-/// it, it says so.
-#[endpoint(operation_id = "request_confirmation", tags(TAG_AUTH))]
+/// The answer is the same whether or not the address is a user's. To a user who is signed in and has confirmed it,
+/// it says so.
+#[endpoint(tags(TAG_AUTH))]
 pub async fn request_confirmation(
     app: App,
     who: Anybody,
-    input: Valid<Json<EmailGiven>>,
+    input: Valid<Json<EmailRequest>>,
 ) -> Result<Done<Message>, Failure> {
-    let Json(EmailGiven(email)) = input.0;
+    let Json(EmailRequest(email)) = input.0;
     if let Some(caller) = who.0.filter(crate::domain::auth::Caller::is_confirmed)
         && app.db.read(|db| users::own(db, &caller))?.email.eq_ignore_ascii_case(email.as_str())
     {
@@ -180,11 +190,11 @@ pub async fn request_confirmation(
 
 /// Ask for a letter to set a new password
 ///
-/// The answer is the same whether or not the address is anybody's, and nothing changes before the link in the
-/// letter is used.
-#[endpoint(operation_id = "request_reset", tags(TAG_AUTH))]
-pub async fn request_reset(app: App, input: Valid<Json<EmailGiven>>) -> Result<Done<Message>, Failure> {
-    let Json(EmailGiven(email)) = input.0;
+/// The answer is the same whether or not the address is a user's, and nothing changes before the link in the letter is
+/// used.
+#[endpoint(tags(TAG_AUTH))]
+pub async fn request_reset(app: App, input: Valid<Json<EmailRequest>>) -> Result<Done<Message>, Failure> {
+    let Json(EmailRequest(email)) = input.0;
     post(&app, Purpose::ResetPassword, email).await?;
     Ok(Done(Message::new(CHECK_FOR_PASSWORD)))
 }
@@ -201,8 +211,8 @@ async fn post(app: &App, purpose: Purpose, email: Email) -> Result<(), Failure> 
 
 /// Show the page to set a new password
 ///
-/// The link of a letter. The page needs no JavaScript.
-#[endpoint(operation_id = "show_reset", tags(TAG_AUTH))]
+/// The link in a letter leads here. The page needs no JavaScript, and does not use up the link.
+#[endpoint(tags(TAG_AUTH))]
 pub async fn show_reset(app: App, input: Valid<Path<TokenPath>>) -> Result<Shown, Failure> {
     show_form(&app, Purpose::ResetPassword, input, pages::reset_form)
 }
@@ -222,8 +232,8 @@ pub fn show_form(
 
 /// Set a new password
 ///
-/// Every token of the user dies. To a browser (`Accept: text/html`) it answers with a page that says the same.
-#[endpoint(operation_id = "reset_password", tags(TAG_AUTH))]
+/// Ends all sessions of the user. To a browser (`Accept: text/html`) the answer is a page that says the same.
+#[endpoint(tags(TAG_AUTH))]
 pub async fn reset_password(
     app: App,
     reader: Reader,
@@ -235,7 +245,7 @@ pub async fn reset_password(
 }
 
 /// A link's token, and the password to be set by it.
-pub type PasswordByLink = Valid<(Path<TokenPath>, JsonOrForm<NewPasswordGiven>)>;
+pub type PasswordByLink = Valid<(Path<TokenPath>, JsonOrForm<PasswordReset>)>;
 
 /// Sets a password by the link of a letter for this purpose, with what else that does.
 pub async fn set_password(
@@ -244,7 +254,7 @@ pub async fn set_password(
     address: Address,
     input: PasswordByLink,
 ) -> Result<(), Failure> {
-    let (Path(TokenPath { token }), JsonOrForm(NewPasswordGiven(new))) = input.0;
+    let (Path(TokenPath { token }), JsonOrForm(PasswordReset(new))) = input.0;
     let unfit = |weakness: Weakness| Failure::at_field(pages::NEW_PASSWORD, Broken::password(weakness));
     app.auth.set_password_by_proof(&app.db, purpose, token, new, address.0, unfit).await
 }

@@ -1,4 +1,4 @@
-//! contactbook, `/api/contacts` and `/api/avatars`: one's own contacts and their pictures.
+//! contactbook, `/api/contacts` and `/api/avatars`: the caller's own contacts and their pictures.
 
 use salvo::Writer;
 use salvo::http::header::{
@@ -25,9 +25,9 @@ use crate::http::extract::{Address, Confirmed};
 use crate::http::forms::Upload;
 use crate::http::input::{Fields, Input, Json, Path, Query, Valid, schema};
 use crate::http::large::{Body, Large, Page, Room};
-use crate::http::rules::{CalendarDate, Cursor, Rule, integer, text};
+use crate::http::rules::{CalendarDate, Cursor, Name, Rule, integer, text};
 
-/// A contact.
+/// A person whom the user knows.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(example = json!({
     "id": 1, "fullname": "Ada Lovelace", "email": "ada@example.com", "phone_number": 442071234567_i64,
@@ -35,16 +35,21 @@ use crate::http::rules::{CalendarDate, Cursor, Rule, integer, text};
     "avatar": "http://127.0.0.1:8000/api/avatars/x3Jm0V1tB2Q4c6Z8aK5s7D9f",
 })))]
 struct ContactOut {
+    /// Identifies the contact in paths; it never changes.
     id: i64,
+    /// The whole name; no two contacts of a user have the same.
     fullname: String,
+    /// The contact's e-mail address, as it was given: it is not checked.
     email: String,
+    /// The number with the country code, digits only.
     phone_number: i64,
-    /// `YYYY-MM-DD`.
+    /// The day of birth, as `YYYY-MM-DD`.
     birthday: String,
+    /// Notes of any kind; may be empty.
     additional: String,
     /// The owner's number.
     user_id: i64,
-    /// The address of the uploaded picture, else what was given as one.
+    /// The URL of the uploaded picture, else the URL that was given; empty if there is neither.
     avatar: String,
 }
 
@@ -72,15 +77,25 @@ struct ContactWrite {
 }
 
 impl Input for ContactWrite {
+    const ABOUT: &'static str = "All of a contact. A change replaces what is there.";
+
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let fullname = fields.required("fullname", text(1, 150, "Ada Lovelace"));
-        let email = fields.required("email", text(0, 200, "ada@example.com"));
-        let phone_number = fields.required("phone_number", integer(i64::MIN, i64::MAX, 442_071_234_567));
-        let birthday = fields.required("birthday", CalendarDate);
-        let additional = fields.optional("additional", text(0, 500, "Met at Babbage's.").or_null());
-        let about = "The address of a picture. Not heeded when a contact is changed.";
+        let about = "The whole name; no two contacts of a user have the same.";
+        let fullname =
+            fields.required("fullname", Name::unless(|_| None, 1, 150, "Ada Lovelace").about(about));
+        let about = "The contact's e-mail address. It is not checked.";
+        let email = fields.required("email", text(0, 200, "ada@example.com").about(about));
+        let about = "The number with the country code, digits only.";
+        let phone_number = integer(i64::MIN, i64::MAX, 442_071_234_567).about(about);
+        let phone_number = fields.required("phone_number", phone_number);
+        let about = "The day of birth, as `YYYY-MM-DD`.";
+        let birthday = fields.required("birthday", CalendarDate.about(about));
+        let about = "Notes of any kind.";
+        let additional =
+            fields.optional("additional", text(0, 500, "Met at Babbage's.").or_null().about(about));
+        let about = "The URL of a picture. Ignored when a contact is changed.";
         let avatar =
-            fields.optional("avatar", text(0, 2048, "https://example.com/ada.png").about(about).or_null());
+            fields.optional("avatar", text(0, 2048, "https://example.com/ada.png").or_null().about(about));
         let new = NewContact {
             fullname: fullname?,
             email: email?,
@@ -101,8 +116,13 @@ struct SkipQuery {
 
 impl Input for SkipQuery {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let skip = fields.or("skip", integer(0, i64::MAX, 20).about("So many come before the first."), 0);
-        let limit = fields.or("limit", integer(1, 1000, 20).about("Most entries."), 20);
+        let skip = fields.or(
+            "skip",
+            integer(0, i64::MAX, 20).about("How many contacts are left out at the beginning."),
+            0,
+        );
+        let limit =
+            fields.or("limit", integer(1, 1000, 20).about("How many contacts the page has at most."), 20);
         Some(Self { skip: skip?, limit: limit? })
     }
 }
@@ -117,9 +137,11 @@ struct BirthdayQuery {
 
 impl Input for BirthdayQuery {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let about = "Today is the first of them, and the year's last day is the last at the latest.";
+        let about =
+            "How many days to look ahead, from today to the last day of the year at most. 0 is today alone.";
         let days = fields.or("days_range", integer(0, 366, 30).about(about), 7);
-        let limit = fields.or("limit", integer(1, 1000, 20).about("Most entries of the page."), 1000);
+        let limit =
+            fields.or("limit", integer(1, 1000, 20).about("How many contacts the page has at most."), 1000);
         let cursor = fields.optional("cursor", Cursor);
         Some(Self { days: days?, limit: limit?, cursor: cursor? })
     }
@@ -133,7 +155,7 @@ struct PartPath {
 
 impl Input for PartPath {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let about = "Part of the full name, else of the e-mail address; case does not count.";
+        let about = "Part of the whole name, else of the e-mail address; case does not count.";
         let part = fields.required("contact_id", text(1, usize::MAX, "lovelace").about(about));
         Some(Self { part: part? })
     }
@@ -147,7 +169,10 @@ struct ContactPath {
 
 impl Input for ContactPath {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let id = fields.required("contact_id", integer(i64::MIN, i64::MAX, 1));
+        let id = fields.required(
+            "contact_id",
+            integer(i64::MIN, i64::MAX, 1).about("The contact's `id`, as shown in answers."),
+        );
         Some(Self { id: ContactId(id?) })
     }
 }
@@ -160,7 +185,8 @@ struct AvatarPath {
 
 impl Input for AvatarPath {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let name = fields.required("name", text(1, usize::MAX, "x3Jm0V1tB2Q4c6Z8aK5s7D9f"));
+        let about = "The last part of a contact's `avatar`.";
+        let name = fields.required("name", text(1, usize::MAX, "x3Jm0V1tB2Q4c6Z8aK5s7D9f").about(about));
         Some(Self { name: name? })
     }
 }
@@ -183,16 +209,20 @@ impl Writer for PictureOut {
 
 impl EndpointOutRegister for PictureOut {
     fn register(_: &mut Components, operation: &mut Operation) {
-        let picture = || Content::new(schema(json!({})));
-        let described = Described::new("The picture: 250 × 250 pixels")
-            .add_content("image/jpeg", picture())
-            .add_content("image/png", picture());
+        let picture = || Content::new(schema(json!({ "type": "string", "format": "binary" })));
+        let described = Described::new(
+            "The picture, 250 × 250 pixels. Browsers may keep it for good: another picture has another name.",
+        )
+        .add_content("image/jpeg", picture())
+        .add_content("image/png", picture());
         operation.responses.insert("200", described);
     }
 }
 
-/// List one's own contacts, by number
-#[endpoint(operation_id = "list_contacts", tags(TAG_CONTACTS))]
+/// List the current user's contacts
+///
+/// In the order in which they were added.
+#[endpoint(tags(TAG_CONTACTS))]
 pub async fn list_contacts(
     app: App,
     caller: Confirmed,
@@ -210,7 +240,9 @@ pub async fn list_contacts(
 }
 
 /// Add a contact
-#[endpoint(operation_id = "create_contact", tags(TAG_CONTACTS))]
+///
+/// Only the caller sees it. It counts towards their quota.
+#[endpoint(tags(TAG_CONTACTS))]
 pub async fn create_contact(
     app: App,
     caller: Confirmed,
@@ -223,11 +255,11 @@ pub async fn create_contact(
     Ok(Created(ContactOut::new(contact, &app)))
 }
 
-/// List whose birthday comes next
+/// List the contacts whose birthday comes next
 ///
-/// The next one first. Today is the server's date in its own time zone. February 29th counts as the 28th in common
-/// years.
-#[endpoint(operation_id = "list_birthdays", tags(TAG_CONTACTS))]
+/// The next one first. Today is the date at the server, in its time zone. February 29 counts as February 28 in years that
+/// do not have it.
+#[endpoint(tags(TAG_CONTACTS))]
 pub async fn list_birthdays(
     app: App,
     caller: Confirmed,
@@ -247,8 +279,8 @@ pub async fn list_birthdays(
 
 /// Find a contact
 ///
-/// The first by number whose full name has this in it, else the first whose e-mail address has.
-#[endpoint(operation_id = "find_contact", tags(TAG_CONTACTS))]
+/// The first contact whose whole name has the text in it, else the first whose e-mail address has it.
+#[endpoint(tags(TAG_CONTACTS))]
 pub async fn find_contact(
     app: App,
     caller: Confirmed,
@@ -260,7 +292,9 @@ pub async fn find_contact(
 }
 
 /// Change a contact
-#[endpoint(operation_id = "update_contact", tags(TAG_CONTACTS))]
+///
+/// Replaces all but the picture.
+#[endpoint(tags(TAG_CONTACTS))]
 pub async fn update_contact(
     app: App,
     caller: Confirmed,
@@ -274,8 +308,8 @@ pub async fn update_contact(
 
 /// Delete a contact
 ///
-/// Answers what it was.
-#[endpoint(operation_id = "delete_contact", tags(TAG_CONTACTS))]
+/// Its picture is deleted as well. The answer shows what the contact was.
+#[endpoint(tags(TAG_CONTACTS))]
 pub async fn delete_contact(
     app: App,
     caller: Confirmed,
@@ -288,9 +322,9 @@ pub async fn delete_contact(
 
 /// Give a contact a picture
 ///
-/// PNG, JPEG, GIF or WebP of at most 5 MiB and 4,096 × 4,096 pixels. The square in its middle is drawn anew, upright
+/// Takes PNG, JPEG, GIF or WebP of at most 5 MiB and 4,096 × 4,096 pixels. The square in the middle is drawn anew, upright
 /// and 250 × 250 pixels large; nothing else of the upload is kept.
-#[endpoint(operation_id = "update_avatar", tags(TAG_CONTACTS))]
+#[endpoint(tags(TAG_CONTACTS))]
 pub async fn update_avatar(
     app: App,
     caller: Confirmed,
@@ -310,8 +344,8 @@ pub async fn update_avatar(
 
 /// Get a picture
 ///
-/// For whoever has its address, which nobody can guess.
-#[endpoint(operation_id = "get_avatar", tags(TAG_CONTACTS))]
+/// Everybody who has the URL may see it; nobody can guess it.
+#[endpoint(tags(TAG_CONTACTS))]
 pub async fn get_avatar(app: App, room: Room, input: Valid<Path<AvatarPath>>) -> Result<PictureOut, Failure> {
     let Path(path) = input.0;
     let picture = app.db.read(|db| avatars::by_name(db, &path.name))?.ok_or(Refusal::AvatarNotFound)?;

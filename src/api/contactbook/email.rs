@@ -13,7 +13,7 @@ use crate::http::answer::Failure;
 use crate::http::extract::Address;
 use crate::http::input::{Fields, Input, Path, Valid};
 use crate::http::pages::{Reader, Shown, Told};
-use crate::http::rules::Token;
+use crate::http::rules::{Rule, Token};
 
 pub const CONFIRMED: &str = "Email confirmed";
 pub const RESTORED: &str = "Address restored";
@@ -27,16 +27,16 @@ struct EmailTokenPath {
 
 impl Input for EmailTokenPath {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let token = fields.required("email_token", Token);
+        let token = fields.required("email_token", Token.about("The token in the link of a letter."));
         Some(Self { token: token? })
     }
 }
 
 /// Confirm an e-mail address
 ///
-/// The link of a letter. To a browser (`Accept: text/html`) it answers with a page whose button confirms, so that a
-/// program that looks into mails confirms nothing. HEAD confirms nothing either.
-#[endpoint(operation_id = "confirm_email", tags(TAG_AUTH))]
+/// The link in a letter leads here. To a browser (`Accept: text/html`) the answer is a page whose button confirms, so that
+/// programs which follow links in mails confirm nothing. HEAD confirms nothing either.
+#[endpoint(tags(TAG_AUTH))]
 pub async fn confirm_email(
     app: App,
     reader: Reader,
@@ -55,8 +55,8 @@ pub async fn confirm_email(
 
 /// Confirm an e-mail address by the button of its page
 ///
-/// The page is what a browser sees that follows the link of a letter. To a program it says the same.
-#[endpoint(operation_id = "confirm_email_by_button", tags(TAG_AUTH))]
+/// The button of the page that a browser sees after the link in a letter. To a program the answer says the same.
+#[endpoint(tags(TAG_AUTH))]
 pub async fn confirm_email_by_button(
     app: App,
     reader: Reader,
@@ -82,17 +82,18 @@ fn told(reader: Reader, is_new: bool, page: fn() -> String) -> Told {
 
 /// Show the page that puts an address back
 ///
-/// The link of a letter that tells of a change of the e-mail address. It changes nothing; the page needs no JavaScript.
-#[endpoint(operation_id = "show_restore", tags(TAG_AUTH))]
+/// The link in a letter about a new e-mail address leads here. The page needs no JavaScript, and changes nothing by
+/// itself.
+#[endpoint(tags(TAG_AUTH))]
 pub async fn show_restore(app: App, input: Valid<Path<TokenPath>>) -> Result<Shown, Failure> {
     show_form(&app, Purpose::RestoreEmail, input, pages::restore_form)
 }
 
 /// Put an address back and set a new password
 ///
-/// Undoes a change of the e-mail address for seven days, whatever was changed since. Every token of the user dies. To a
-/// browser (`Accept: text/html`) it answers with a page that says the same.
-#[endpoint(operation_id = "restore_email", tags(TAG_AUTH))]
+/// Undoes a change of the e-mail address, within seven days, whatever was changed since. Ends all sessions of the user. To
+/// a browser (`Accept: text/html`) the answer is a page that says the same.
+#[endpoint(tags(TAG_AUTH))]
 pub async fn restore_email(
     app: App,
     reader: Reader,

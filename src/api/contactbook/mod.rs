@@ -19,11 +19,11 @@ use crate::http::resource::at;
 /// The API as the table of APIs lists it.
 pub static API: Api = Api {
     name: "contactbook",
-    description: "Contacts with birthdays and pictures, which nobody else sees. Whoever signs up here confirms the \
-                  e-mail address first. Each route has a limit.",
+    description: "Contacts with birthdays and pictures, which nobody else sees. Users who register here confirm their \
+                  e-mail address before they sign in. Each route has a limit.",
     tags: &[
-        (TAG_CONTACTS, "One's own contacts and their pictures."),
-        (TAG_AUTH, "Sign up, confirm the address, sign in, refresh, set a new password."),
+        (TAG_AUTH, "Register, confirm the address, sign in, get new tokens, set a new password."),
+        (TAG_CONTACTS, "The user's own contacts and their pictures."),
     ],
     voices: &[
         Voice {
@@ -41,8 +41,8 @@ pub static API: Api = Api {
     error_schema,
 };
 
-const TAG_AUTH: &str = "contactbook: auth";
-const TAG_CONTACTS: &str = "contactbook: contacts";
+const TAG_AUTH: &str = "contactbook-auth";
+const TAG_CONTACTS: &str = "contactbook-contacts";
 
 /// Where this API says it otherwise than the house.
 fn words(refusal: &Refusal) -> Option<Words> {
@@ -77,21 +77,22 @@ fn error_schema(status: StatusCode) -> Option<(&'static str, Value)> {
     (status == StatusCode::TOO_MANY_REQUESTS).then(|| {
         let schema = json!({
             "type": "object", "required": ["error"],
-            "properties": { "error": { "type": "string", "description": "Why, in a sentence." } },
+            "description": "Too many requests in a short time.",
+            "properties": { "error": { "type": "string", "description": "The limit that was reached, in one sentence." } },
             "examples": [{ "error": "Rate limit exceeded: 2 per 1 minute" }],
         });
-        ("TooMany", schema)
+        ("RateLimitResponse", schema)
     })
 }
 
-/// The setting that limits an operation.
+/// The setting that limits a handler.
 type Setting = fn(&Config) -> Limit;
 
-/// How often a caller may use each operation: the setting of each.
+/// How often a caller may use each operation: its handler and its setting.
 const LIMITS: [(&str, Setting); 18] = [
-    ("sign_up", |config| config.contactbook.limits.signup),
-    ("log_in_confirmed", |config| config.contactbook.limits.login),
-    ("refresh_by_bearer", |config| config.contactbook.limits.refresh_token),
+    ("register", |config| config.contactbook.limits.signup),
+    ("login", |config| config.contactbook.limits.login),
+    ("refresh", |config| config.contactbook.limits.refresh_token),
     ("request_confirmation", |config| config.contactbook.limits.request_email),
     ("request_reset", |config| config.contactbook.limits.request_reset),
     ("show_reset", |config| config.contactbook.limits.show_reset),
@@ -110,24 +111,22 @@ const LIMITS: [(&str, Setting); 18] = [
     ("update_avatar", |config| config.contactbook.limits.update_avatar),
 ];
 
-fn setting(operation: &str) -> Option<Setting> {
-    LIMITS.iter().find(|(id, _)| *id == operation).map(|(_, setting)| *setting)
+fn setting(handler: &str) -> Option<Setting> {
+    LIMITS.iter().find(|(name, _)| *name == handler).map(|(_, setting)| *setting)
 }
 
 fn routes() -> Vec<Router> {
-    let limit = |operation| (operation, setting(operation).expect("each limited operation has a setting"));
+    let limit = |handler| (handler, setting(handler).expect("each limited handler has a setting"));
     let auth = Router::with_path("auth")
-        .push(at("signup").post(auth::sign_up).limited(limit("sign_up")).into())
-        .push(at("login").post(auth::log_in_confirmed).limited(limit("log_in_confirmed")).into())
-        .push(
-            at("refresh_token").get_only(auth::refresh_by_bearer).limited(limit("refresh_by_bearer")).into(),
-        )
+        .push(at("signup").post(auth::register).limited(limit("register")).into())
         .push(
             at("request_email")
                 .post(auth::request_confirmation)
                 .limited(limit("request_confirmation"))
                 .into(),
         )
+        .push(at("login").post(auth::login).limited(limit("login")).into())
+        .push(at("refresh_token").get_only(auth::refresh).limited(limit("refresh")).into())
         .push(at("reset_pwd").post(auth::request_reset).limited(limit("request_reset")).into())
         .push(
             at("reset_pwd/{token}")
@@ -186,11 +185,11 @@ fn routes() -> Vec<Router> {
 }
 
 /// What each operation may be refused with, besides what its arguments imply.
-fn refusals(operation: &str) -> Vec<Refusal> {
-    let mut refusals = match operation {
-        "sign_up" => super::example_sign_up_refusals(&super::example_taken(Act::Create)[..1]),
-        "log_in_confirmed" => super::example_sign_in_refusals(),
-        "refresh_by_bearer" => vec![
+fn refusals(handler: &str) -> Vec<Refusal> {
+    let mut refusals = match handler {
+        "register" => super::example_sign_up_refusals(&super::example_taken(Act::Create)[..1]),
+        "login" => super::example_sign_in_refusals(),
+        "refresh" => vec![
             Refusal::NotAuthenticated,
             Refusal::RefreshInvalid,
             Refusal::RefreshWrongKind,
@@ -226,8 +225,7 @@ fn refusals(operation: &str) -> Vec<Refusal> {
         "get_avatar" => vec![Refusal::AvatarNotFound],
         _ => Vec::new(),
     };
-    if let Some(Limit::Rate { count, per_seconds }) =
-        setting(operation).map(|limit| limit(&Config::default()))
+    if let Some(Limit::Rate { count, per_seconds }) = setting(handler).map(|limit| limit(&Config::default()))
     {
         refusals.push(Refusal::RateLimited { count, per_seconds, wait: EXAMPLE_WAIT });
     }
@@ -235,8 +233,8 @@ fn refusals(operation: &str) -> Vec<Refusal> {
 }
 
 /// What the operations say that answer with a message.
-fn message(operation: &str) -> Option<Message> {
-    let message = match operation {
+fn message(handler: &str) -> Option<Message> {
+    let message = match handler {
         "request_confirmation" => auth::CHECK_FOR_CONFIRMATION,
         "request_reset" => auth::CHECK_FOR_PASSWORD,
         "reset_password" => auth::PASSWORD_UPDATED,

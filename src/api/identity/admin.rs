@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::users::UserOut;
-use super::{RoleOut, TAG_ADMIN, TAG_USERS, active_at, changed_at, moment};
+use super::{TAG_ADMIN, active_at, changed_at, moment, role_word, shown_role};
 use crate::api::common::page_of;
 use crate::app::App;
 use crate::db::Read;
@@ -35,25 +35,30 @@ use crate::http::validate::Broken;
     "block": false, "block_at": null, "role": "user", "balance": 100,
 })))]
 struct ListedUser {
+    /// Identifies the user in paths; it never changes.
     user_id: i64,
+    /// The given name; null until the profile has it.
     #[salvo(schema(required = true))]
     first_name: Option<String>,
+    /// The family name; null until the profile has it.
     #[salvo(schema(required = true))]
     last_name: Option<String>,
-    /// In UTC.
+    /// When the user registered, in UTC.
     created_at: String,
-    /// In UTC; null until something was changed.
+    /// When something of the user last changed, in UTC; null until something did.
     #[salvo(schema(required = true))]
     updated_at: Option<String>,
-    /// In UTC, to the minute; the time of the registration before the first sign-in.
+    /// When the user last sent a request, in UTC and to the minute; the time of the registration until then.
     #[salvo(schema(required = true))]
     last_activity_at: Option<String>,
-    /// Whether the user is blocked.
+    /// Whether an administrator has blocked the user from signing in.
     block: bool,
-    /// Since when, in UTC.
+    /// When the user was blocked, in UTC; null if the user is not.
     #[salvo(schema(required = true))]
     block_at: Option<String>,
-    role: RoleOut,
+    #[salvo(schema(schema_with = shown_role))]
+    role: &'static str,
+    /// The user's balance; never below zero.
     balance: i64,
 }
 
@@ -69,7 +74,7 @@ impl From<User> for ListedUser {
             last_activity_at,
             block: user.blocked_at.is_some(),
             block_at: moment(user.blocked_at),
-            role: user.role.into(),
+            role: role_word(user.role),
             balance: user.balance,
         }
     }
@@ -85,7 +90,7 @@ impl ToSchema for ListedUsers {
     }
 }
 
-/// A page of the users.
+/// One page of the list of users.
 #[derive(Debug, ToSchema)]
 #[salvo(schema(example = json!({ "users": { "1": {
     "user_id": 1, "first_name": "Ada", "last_name": "Lovelace", "created_at": "2026-11-21T05:06:39.560803Z",
@@ -93,12 +98,12 @@ impl ToSchema for ListedUsers {
     "block": false, "block_at": null, "role": "user", "balance": 100,
 } } })))]
 #[expect(dead_code, reason = "its form: it is written row by row")]
-struct FoundUsers {
-    /// By number, in the order that was asked for.
+struct UserPage {
+    /// Each user by their number, in the order that was asked for.
     users: ListedUsers,
 }
 
-/// A user who was deleted and not purged yet.
+/// A user who was deleted, and is not gone for good yet.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(example = json!({
     "id": 1, "email": "ada@example.com", "first_name": "Ada", "last_name": "Lovelace", "is_blocked": false,
@@ -110,7 +115,7 @@ struct DeletedUser {
     #[serde(flatten)]
     #[salvo(schema(inline))]
     user: UserOut,
-    /// In UTC.
+    /// When the user was deleted, in UTC.
     #[salvo(schema(required = true))]
     deleted_at: Option<String>,
 }
@@ -121,7 +126,7 @@ impl From<User> for DeletedUser {
     }
 }
 
-/// A page of the users who were deleted.
+/// One page of the list of deleted users.
 #[derive(Debug, ToSchema)]
 #[salvo(schema(example = json!({ "deleted_users": [{
     "id": 1, "email": "ada@example.com", "first_name": "Ada", "last_name": "Lovelace", "is_blocked": false,
@@ -130,7 +135,8 @@ impl From<User> for DeletedUser {
     "deleted_at": "2026-11-21T05:06:39.560803Z",
 }] })))]
 #[expect(dead_code, reason = "its form: it is written row by row")]
-struct DeletedUsers {
+struct DeletedUserPage {
+    /// The users of this page, newest first.
     deleted_users: Vec<DeletedUser>,
 }
 
@@ -150,7 +156,7 @@ impl Input for WholeQuery {
 }
 
 fn whole_limit(fields: &mut Fields<'_>) -> Option<i64> {
-    fields.or("limit", integer(1, 1000, 20).about("Most entries of the page."), 1000)
+    fields.or("limit", integer(1, 1000, 20).about("How many users the page has at most."), 1000)
 }
 
 /// The place in the list of users to go on from, opaque to clients. It holds what the list is sorted by: that of
@@ -197,13 +203,25 @@ struct UserQuery {
 
 impl Input for UserQuery {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let about = "Part of it, without regard to case.";
-        let id = fields.optional("id", integer(i64::MIN, i64::MAX, 1));
-        let first_name = fields.optional("first_name", text(0, 100, "Ada").about(about));
-        let last_name = fields.optional("last_name", text(0, 100, "Lovelace").about(about));
-        let is_blocked = fields.optional("is_blocked", Flag);
-        let by = fields.optional("sort_by", one_of(&SORT_BY).literally());
-        let descending = fields.optional("sort_order", one_of(&SORT_ORDER).literally());
+        let about =
+            ["Part of the given name; case does not count.", "Part of the family name; case does not count."];
+        let id =
+            fields.optional("id", integer(i64::MIN, i64::MAX, 1).about("Only the user with this number."));
+        let first_name = fields.optional("first_name", text(0, 100, "Ada").about(about[0]));
+        let last_name = fields.optional("last_name", text(0, 100, "Lovelace").about(about[1]));
+        let blocked =
+            Flag.about("True: only users who are blocked. False: only those who are not. Left out: all.");
+        let is_blocked = fields.optional("is_blocked", blocked);
+        let by = fields.optional(
+            "sort_by",
+            one_of(&SORT_BY).literally().about("What the users are sorted by; `id` if left out."),
+        );
+        let descending = fields.optional(
+            "sort_order",
+            one_of(&SORT_ORDER)
+                .literally()
+                .about("The direction: up (`asc`) or down (`desc`). `asc` if left out."),
+        );
         let limit = whole_limit(fields);
         let after = fields.optional("cursor", PlaceCursor);
         let filter =
@@ -221,7 +239,10 @@ struct NumberPath {
 
 impl Input for NumberPath {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let id = fields.required("user_id", integer(i64::MIN, i64::MAX, 1));
+        let id = fields.required(
+            "user_id",
+            integer(i64::MIN, i64::MAX, 1).about("The user's number: `user_id` in the list of users."),
+        );
         Some(Self { id: id? })
     }
 }
@@ -236,17 +257,18 @@ pub fn blocked(id: i64, blocked: bool) -> Message {
     Message::new(format!("User {id} has been {}.", if blocked { "blocked" } else { "unblocked" }))
 }
 
-/// Find users
+/// List users
 ///
-/// An object: each user by number, in order. Deleted ones are left out.
-#[endpoint(operation_id = "find_users", tags(TAG_USERS))]
-pub async fn find_users(
+/// Filtered and sorted by the query. `users` is an object, not an array: each user by their number, in that order.
+/// Deleted users are left out.
+#[endpoint(tags(TAG_ADMIN))]
+pub async fn list_users(
     app: App,
     _caller: Caller,
     room: Room,
     input: Valid<Query<UserQuery>>,
     admin: Administrator,
-) -> Result<Page<FoundUsers>, Failure> {
+) -> Result<Page<UserPage>, Failure> {
     let Query(UserQuery { filter, order, limit, after }) = input.0;
     let put = |json: &mut Vec<u8>, user: User| {
         write_json(json, &user.id.0.to_string());
@@ -262,17 +284,17 @@ pub async fn find_users(
     Ok(app.db.scan(read).await?)
 }
 
-/// List the users who were deleted, newest first
+/// List deleted users, newest first
 ///
-/// Those that have not been purged yet.
-#[endpoint(operation_id = "list_deleted_users", tags(TAG_USERS))]
+/// A deleted user is removed for good after some weeks. Until then the user is listed here.
+#[endpoint(tags(TAG_ADMIN))]
 pub async fn list_deleted_users(
     app: App,
     _caller: Caller,
     room: Room,
     input: Valid<Query<WholeQuery>>,
     admin: Administrator,
-) -> Result<Page<DeletedUsers>, Failure> {
+) -> Result<Page<DeletedUserPage>, Failure> {
     let Query(WholeQuery { limit, cursor }) = input.0;
     let put = |json: &mut Vec<u8>, user| write_json(json, &DeletedUser::from(user));
     let read = move |db: &Read| {
@@ -284,8 +306,10 @@ pub async fn list_deleted_users(
     Ok(app.db.page(limit, read).await?)
 }
 
-/// See whether one is an administrator
-#[endpoint(operation_id = "check_admin", tags(TAG_ADMIN))]
+/// See whether the current user is an administrator
+///
+/// Administrators get a greeting. Other users get 404.
+#[endpoint(tags(TAG_ADMIN))]
 pub async fn check_admin(app: App, caller: Caller, _admin: Administrator) -> Result<Done<Message>, Failure> {
     let user = app.db.read(|db| users::own(db, &caller))?;
     Ok(Done(welcome(&user.email)))
@@ -293,8 +317,8 @@ pub async fn check_admin(app: App, caller: Caller, _admin: Administrator) -> Res
 
 /// Block a user
 ///
-/// Every token of the user dies at once.
-#[endpoint(operation_id = "block_user", tags(TAG_ADMIN))]
+/// Ends all sessions of the user at once. A blocked user cannot sign in, at any API.
+#[endpoint(tags(TAG_ADMIN))]
 pub async fn block_user(
     app: App,
     _caller: Caller,
@@ -306,7 +330,9 @@ pub async fn block_user(
 }
 
 /// Unblock a user
-#[endpoint(operation_id = "unblock_user", tags(TAG_ADMIN))]
+///
+/// The user may sign in again. Sessions that were ended stay ended.
+#[endpoint(tags(TAG_ADMIN))]
 pub async fn unblock_user(
     app: App,
     _caller: Caller,

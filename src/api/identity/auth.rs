@@ -5,7 +5,7 @@ use salvo::oapi::{ToSchema, endpoint};
 use serde::Serialize;
 
 use super::TAG_AUTH;
-use crate::api::common::{LogIn, Refresh, TokenPair};
+use crate::api::common::{LoginForm, TokenPair, TokenRefresh};
 use crate::app::App;
 use crate::domain::auth::passwords::{Password, Weakness};
 use crate::domain::auth::{Caller, SignIn, sessions};
@@ -22,14 +22,16 @@ use crate::http::validate::Broken;
 pub const LOGGED_OUT: &str = "Logged out";
 pub const PASSWORD_UPDATED: &str = "Password updated successfully";
 
-/// What somebody registers with.
+/// What a user registers with.
 #[derive(Debug)]
-struct EmailRegister {
+struct Register {
     email: Email,
     password: Password,
 }
 
-impl Input for EmailRegister {
+impl Input for Register {
+    const ABOUT: &'static str = "A user who registers.";
+
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let email = fields.required("email", fields.email());
         let password = fields.required("password", fields.new_password());
@@ -43,18 +45,22 @@ impl Input for EmailRegister {
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(example = json!({ "email": "ada@example.com" })))]
 struct Registered {
+    /// The address as it is kept: without outer blanks, its domain in lower case.
     email: String,
 }
 
 /// The present and the next password.
 #[derive(Debug)]
-struct PasswordReplace {
+struct PasswordChange {
     email: Email,
     old: Password,
     new: Password,
 }
 
-impl Input for PasswordReplace {
+impl Input for PasswordChange {
+    const ABOUT: &'static str =
+        "Who changes the password: the address and the present password stand for a token.";
+
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let email = fields.required("email", fields.email());
         let old = fields.required("old_password", GivenPassword);
@@ -65,20 +71,22 @@ impl Input for PasswordReplace {
     }
 }
 
-/// Who one is.
+/// The id of the current user.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(example = json!({ "user_id": "1" })))]
-struct OwnNumber {
-    /// The user's number, as text.
+struct OwnId {
+    /// The `id` of the caller, as text.
     user_id: String,
 }
 
 /// Register a user
-#[endpoint(operation_id = "register_email", tags(TAG_AUTH))]
-pub async fn register_email(
+///
+/// Creates a user, who may sign in at all APIs. The answer has no token: sign in next.
+#[endpoint(tags(TAG_AUTH))]
+pub async fn register(
     app: App,
     address: Address,
-    input: Valid<Json<EmailRegister>>,
+    input: Valid<Json<Register>>,
 ) -> Result<Done<Registered>, Failure> {
     let Json(given) = input.0;
     let new = NewUser::new(app.clock.new_id(), given.email);
@@ -88,12 +96,12 @@ pub async fn register_email(
 
 /// Sign in
 ///
-/// Takes a form in which `username` is the e-mail address.
-#[endpoint(operation_id = "sign_in", tags(TAG_AUTH))]
-pub async fn sign_in(
+/// Takes a form in which `username` is the e-mail address, and begins a session: a pair of tokens.
+#[endpoint(tags(TAG_AUTH))]
+pub async fn login(
     app: App,
     address: Address,
-    input: Valid<Form<LogIn>>,
+    input: Valid<Form<LoginForm>>,
 ) -> Result<Done<TokenPair>, Failure> {
     let Form(given) = input.0;
     let tokens = app.auth.sign_in(&app.db, given.from(address), app.config.identity.lifetimes()).await?;
@@ -102,9 +110,10 @@ pub async fn sign_in(
 
 /// Get new tokens for a refresh token
 ///
-/// The refresh token of a session that was begun here stays good; the new one is for those who read it.
-#[endpoint(operation_id = "renew_tokens", tags(TAG_AUTH))]
-pub async fn renew_tokens(app: App, input: Valid<Json<Refresh>>) -> Result<Done<TokenPair>, Failure> {
+/// The refresh token of a session that began here stays valid until the session ends, so a client may keep it. The answer
+/// has a new one as well.
+#[endpoint(tags(TAG_AUTH))]
+pub async fn refresh(app: App, input: Valid<Json<TokenRefresh>>) -> Result<Done<TokenPair>, Failure> {
     let Json(given) = input.0;
     let lifetimes = app.config.identity.lifetimes();
     let tokens =
@@ -112,7 +121,7 @@ pub async fn renew_tokens(app: App, input: Valid<Json<Refresh>>) -> Result<Done<
     Ok(Done(tokens.into()))
 }
 
-/// Why a user is shut out he is told when he signs in: here his token is dead like any other.
+/// Users who are shut out learn the reason when they sign in: here their token is one that is not good, like any other.
 fn shut_out_is_revoked(error: Error) -> Error {
     match error {
         Error::Refusal(Refusal::UserInactive | Refusal::UserBlocked | Refusal::EmailUnconfirmed) => {
@@ -124,32 +133,34 @@ fn shut_out_is_revoked(error: Error) -> Error {
 
 /// Sign out
 ///
-/// Ends the session: its access token and its refresh token.
-#[endpoint(operation_id = "sign_out", tags(TAG_AUTH))]
-pub async fn sign_out(app: App, caller: Caller) -> Result<Done<Message>, Failure> {
+/// Ends the session: its access token and its refresh token are no longer valid, on any API.
+#[endpoint(tags(TAG_AUTH))]
+pub async fn logout(app: App, caller: Caller) -> Result<Done<Message>, Failure> {
     app.take_away_as(caller, sessions::end).await?;
     Ok(Done(Message::new(LOGGED_OUT)))
 }
 
 /// Change the password
 ///
-/// Asks for the present one instead of a token, and counts as a sign-in. Every token of the user dies.
-#[endpoint(operation_id = "replace_password", tags(TAG_AUTH))]
-pub async fn replace_password(
+/// Takes the present password instead of a token, and counts as a sign-in. Ends all sessions of the user.
+#[endpoint(tags(TAG_AUTH))]
+pub async fn change_password(
     app: App,
     address: Address,
-    input: Valid<Json<PasswordReplace>>,
+    input: Valid<Json<PasswordChange>>,
 ) -> Result<Done<Message>, Failure> {
     let Json(given) = input.0;
-    let login = Login::Email(given.email.as_str().to_owned());
-    let proof = SignIn { login, password: given.old, address: address.0 };
+    let email = Login::Email(given.email.as_str().to_owned());
+    let proof = SignIn { login: email, password: given.old, address: address.0 };
     let unfit = |weakness: Weakness| Failure::at_field("new_password", Broken::password(weakness));
     app.auth.change_password(&app.db, None, proof, given.new, unfit).await?;
     Ok(Done(Message::new(PASSWORD_UPDATED)))
 }
 
-/// Get one's own number
-#[endpoint(operation_id = "get_own_number", tags(TAG_AUTH))]
-pub async fn get_own_number(caller: Caller) -> Result<Done<OwnNumber>, Failure> {
-    Ok(Done(OwnNumber { user_id: caller.id().0.to_string() }))
+/// Get the current user's id
+///
+/// Only the id. `GET /users/me` shows everything.
+#[endpoint(tags(TAG_AUTH))]
+pub async fn get_own_id(caller: Caller) -> Result<Done<OwnId>, Failure> {
+    Ok(Done(OwnId { user_id: caller.id().0.to_string() }))
 }

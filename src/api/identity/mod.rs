@@ -6,23 +6,25 @@ mod users;
 
 use salvo::Router;
 use salvo::http::StatusCode;
-use serde::Serialize;
+use salvo::oapi::{RefOr, Schema};
+use serde_json::json;
 
 use super::Api;
 use crate::clock::Timestamp;
 use crate::domain::users::{Role, User};
 use crate::error::{Act, Refusal, UserKey};
 use crate::http::answer::{Message, Voice, Words, detail};
+use crate::http::input::schema;
 use crate::http::resource::at;
 
 /// The API as the table of APIs lists it.
 pub static API: Api = Api {
     name: "identity",
-    description: "Accounts, balances and blocking. Its clients keep one refresh token: it is not spent by use.",
+    description: "Accounts, balances and blocking. Its clients keep one refresh token, which is valid more than once.",
     tags: &[
-        (TAG_AUTH, "Register, sign in, refresh, sign out, change the password."),
-        (TAG_USERS, "One's own profile and balance; the users, for administrators."),
-        (TAG_ADMIN, "Blocking, for administrators."),
+        (TAG_AUTH, "Register, sign in, get new tokens, sign out, change the password."),
+        (TAG_USERS, "The user's own profile and balance."),
+        (TAG_ADMIN, "The list of users and blocking, for administrators. Other users get 404."),
     ],
     voices: &[
         Voice { prefixes: &["/auth"], words: auth_words, envelope: detail, page: None },
@@ -35,9 +37,9 @@ pub static API: Api = Api {
     error_schema: |_| None,
 };
 
-const TAG_AUTH: &str = "identity: auth";
-const TAG_USERS: &str = "identity: users";
-const TAG_ADMIN: &str = "identity: admin";
+const TAG_AUTH: &str = "identity-auth";
+const TAG_USERS: &str = "identity-users";
+const TAG_ADMIN: &str = "identity-admin";
 
 /// Where this API says it otherwise than the house.
 fn words(refusal: &Refusal) -> Option<Words> {
@@ -68,17 +70,17 @@ fn auth_words(refusal: &Refusal) -> Option<Words> {
 
 fn routes() -> Vec<Router> {
     let auth = Router::with_path("auth")
-        .push(at("me").get(auth::get_own_number).into())
-        .push(at("login").post(auth::sign_in).into())
-        .push(at("refresh").post(auth::renew_tokens).into())
-        .push(at("logout").post(auth::sign_out).into())
-        .push(at("register").post(auth::register_email).into())
-        .push(at("change-password").post(auth::replace_password).into());
+        .push(at("register").post(auth::register).into())
+        .push(at("login").post(auth::login).into())
+        .push(at("me").get(auth::get_own_id).into())
+        .push(at("refresh").post(auth::refresh).into())
+        .push(at("logout").post(auth::logout).into())
+        .push(at("change-password").post(auth::change_password).into());
     let users = Router::with_path("users")
-        .push(at("/").get(admin::find_users).into())
-        .push(at("me").get(users::get_own_details).delete(users::delete_own_user).into())
-        .push(at("profile").get(users::get_own_profile).put(users::replace_own_profile).into())
-        .push(at("balance").get(users::get_own_balance).put(users::add_to_own_balance).into())
+        .push(at("/").get(admin::list_users).into())
+        .push(at("me").get(users::me).delete(users::delete_me).into())
+        .push(at("profile").get(users::get_profile).put(users::update_profile).into())
+        .push(at("balance").get(users::get_balance).put(users::add_to_balance).into())
         .push(at("deleted").get(admin::list_deleted_users).into());
     let admin = Router::with_path("admin")
         .push(at("check").get(admin::check_admin).into())
@@ -88,22 +90,22 @@ fn routes() -> Vec<Router> {
 }
 
 /// What each operation may be refused with, besides what its arguments imply.
-fn refusals(operation: &str) -> Vec<Refusal> {
+fn refusals(handler: &str) -> Vec<Refusal> {
     let nobody = Refusal::UserNotFound(UserKey::Id(1));
-    match operation {
-        "register_email" => super::example_sign_up_refusals(&super::example_taken(Act::Create)[..1]),
-        "sign_in" => super::example_sign_in_refusals(),
-        "renew_tokens" => vec![Refusal::RefreshWrongKind, Refusal::RefreshInvalid],
-        "replace_password" => {
+    match handler {
+        "register" => super::example_sign_up_refusals(&super::example_taken(Act::Create)[..1]),
+        "login" => super::example_sign_in_refusals(),
+        "refresh" => vec![Refusal::RefreshWrongKind, Refusal::RefreshInvalid],
+        "change_password" => {
             let mut refusals = super::example_sign_in_refusals();
             refusals[0] = Refusal::WrongPassword;
             refusals
         }
-        "get_own_profile" => vec![Refusal::ProfileIncomplete],
-        "replace_own_profile" => vec![Refusal::ProfileRefused],
-        "add_to_own_balance" => vec![Refusal::BalanceRefused, Refusal::AdminHasNoBalance],
-        "delete_own_user" => vec![Refusal::AdminDeletesHimself],
-        "find_users" | "list_deleted_users" | "check_admin" => vec![Refusal::AdminRequired],
+        "get_profile" => vec![Refusal::ProfileIncomplete],
+        "update_profile" => vec![Refusal::ProfileRefused],
+        "add_to_balance" => vec![Refusal::BalanceRefused, Refusal::AdminHasNoBalance],
+        "delete_me" => vec![Refusal::AdminDeletesHimself],
+        "list_users" | "list_deleted_users" | "check_admin" => vec![Refusal::AdminRequired],
         "block_user" => {
             vec![Refusal::AdminRequired, nobody, Refusal::OwnBlock, Refusal::LastAdmin]
         }
@@ -113,11 +115,11 @@ fn refusals(operation: &str) -> Vec<Refusal> {
 }
 
 /// What the operations say that answer with a message.
-fn message(operation: &str) -> Option<Message> {
-    match operation {
-        "sign_out" => Some(Message::new(auth::LOGGED_OUT)),
-        "replace_password" => Some(Message::new(auth::PASSWORD_UPDATED)),
-        "delete_own_user" => Some(Message::new(users::DELETED)),
+fn message(handler: &str) -> Option<Message> {
+    match handler {
+        "logout" => Some(Message::new(auth::LOGGED_OUT)),
+        "change_password" => Some(Message::new(auth::PASSWORD_UPDATED)),
+        "delete_me" => Some(Message::new(users::DELETED)),
         "check_admin" => Some(admin::welcome(super::EXAMPLE_EMAIL)),
         "block_user" => Some(admin::blocked(1, true)),
         "unblock_user" => Some(admin::blocked(1, false)),
@@ -125,23 +127,17 @@ fn message(operation: &str) -> Option<Message> {
     }
 }
 
-/// What a user may.
-#[derive(Clone, Copy, Debug, Serialize, salvo::oapi::ToSchema)]
-#[serde(rename_all = "lowercase")]
-enum RoleOut {
-    /// Blocks and looks through the users.
-    Admin,
-    /// Everybody else.
-    User,
+/// What this API calls the roles: a moderator is a user here.
+fn role_word(role: Role) -> &'static str {
+    if role == Role::Admin { Role::Admin.word() } else { Role::User.word() }
 }
 
-impl From<Role> for RoleOut {
-    fn from(role: Role) -> Self {
-        match role {
-            Role::Admin => Self::Admin,
-            Role::Moderator | Role::User => Self::User,
-        }
-    }
+fn shown_role() -> RefOr<Schema> {
+    let about = "What a user may do here: an `admin` lists and blocks users. A moderator of the other APIs is a `user`.";
+    let words = [Role::Admin, Role::User].map(Role::word);
+    schema(json!({
+        "title": "IdentityRole", "$comment": about, "type": "string", "enum": words, "examples": ["user"],
+    }))
 }
 
 /// When something of a user was last changed, if anything was.

@@ -1,10 +1,10 @@
-//! identity, `/users`: one's own profile and balance.
+//! identity, `/users`: the caller's own profile and balance.
 
 use salvo::Writer;
 use salvo::oapi::{ToSchema, endpoint};
 use serde::Serialize;
 
-use super::{RoleOut, TAG_USERS, active_at, changed_at, is_complete};
+use super::{TAG_USERS, active_at, changed_at, is_complete, role_word, shown_role};
 use crate::app::App;
 use crate::domain::accounts::{self, BALANCE_MAX};
 use crate::domain::auth::{Caller, WriteAs};
@@ -12,11 +12,11 @@ use crate::domain::users::{self, Patch, User};
 use crate::error::Refusal;
 use crate::http::answer::{Done, Failure, Message};
 use crate::http::input::{Fields, Input, Json, Valid};
-use crate::http::rules::{Rule, integer, text};
+use crate::http::rules::{Rule, integer, name};
 
 pub const DELETED: &str = "Account successfully deleted";
 
-/// A user.
+/// A user, as the user sees it.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(example = json!({
     "id": 1, "email": "ada@example.com", "first_name": "Ada", "last_name": "Lovelace", "is_blocked": false,
@@ -24,23 +24,30 @@ pub const DELETED: &str = "Account successfully deleted";
     "last_activity_at": "2026-11-21T05:06:39.560803Z", "role": "user",
 })))]
 pub struct UserOut {
+    /// A number that identifies the user; it never changes.
     id: i64,
+    /// The address for signing in and for letters.
     email: String,
+    /// The given name; null until the profile has it.
     #[salvo(schema(required = true))]
     first_name: Option<String>,
+    /// The family name; null until the profile has it.
     #[salvo(schema(required = true))]
     last_name: Option<String>,
+    /// Whether an administrator has blocked the user from signing in.
     is_blocked: bool,
+    /// The user's balance; never below zero.
     balance: i64,
-    /// In UTC.
+    /// When the user registered, in UTC.
     created_at: String,
-    /// In UTC; null until something was changed.
+    /// When something of the user last changed, in UTC; null until something did.
     #[salvo(schema(required = true))]
     updated_at: Option<String>,
-    /// In UTC, to the minute; the time of the registration before the first sign-in.
+    /// When the user last sent a request, in UTC and to the minute; the time of the registration until then.
     #[salvo(schema(required = true))]
     last_activity_at: Option<String>,
-    role: RoleOut,
+    #[salvo(schema(schema_with = shown_role))]
+    role: &'static str,
 }
 
 impl From<User> for UserOut {
@@ -56,23 +63,28 @@ impl From<User> for UserOut {
             created_at: user.created_at.utc(),
             updated_at,
             last_activity_at,
-            role: user.role.into(),
+            role: role_word(user.role),
         }
     }
 }
 
 /// Both names of a user.
 #[derive(Debug)]
-struct ProfileReplace {
+struct ProfileUpdate {
     first_name: Option<String>,
     last_name: Option<String>,
 }
 
-impl Input for ProfileReplace {
+impl Input for ProfileUpdate {
+    const ABOUT: &'static str = "Both names of the user; neither may be left out.";
+
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let about = "1 to 100 characters; null or nothing is answered with 400.";
-        let first_name = fields.required("first_name", text(0, 100, "Ada").or_null().about(about));
-        let last_name = fields.required("last_name", text(0, 100, "Lovelace").or_null().about(about));
+        let about = [
+            "The given name, 1 to 100 characters. Null or empty is refused with 400.",
+            "The family name, 1 to 100 characters. Null or empty is refused with 400.",
+        ];
+        let first_name = fields.required("first_name", name(0, 100, "Ada").or_null().about(about[0]));
+        let last_name = fields.required("last_name", name(0, 100, "Lovelace").or_null().about(about[1]));
         Some(Self { first_name: first_name?, last_name: last_name? })
     }
 }
@@ -84,40 +96,46 @@ struct BalanceChange {
 }
 
 impl Input for BalanceChange {
+    const ABOUT: &'static str = "A payment in or out.";
+
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let amount =
-            integer(-BALANCE_MAX, BALANCE_MAX, 100).about("What is added; below zero, what is taken.");
+        let amount = integer(-BALANCE_MAX, BALANCE_MAX, 100)
+            .about("How much is added to the balance; below zero, how much is taken from it.");
         let amount = fields.required("amount", amount);
         Some(Self { amount: amount? })
     }
 }
 
-/// A balance.
+/// The user's balance.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(example = json!({ "balance": 100 })))]
 struct Balance {
+    /// The balance now; never below zero.
     balance: i64,
 }
 
-/// A balance after a change.
+/// The user's balance after a change.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(example = json!({ "new_balance": 100 })))]
 struct NewBalance {
+    /// What the user has now, with the change in it; never below zero.
     new_balance: i64,
 }
 
-/// Get what there is of oneself
+/// Get the current user
 ///
-/// Names that were never given are null.
-#[endpoint(operation_id = "get_own_details", tags(TAG_USERS))]
-pub async fn get_own_details(app: App, caller: Caller) -> Result<Done<UserOut>, Failure> {
+/// Works before the profile is complete: names that were not given yet are null.
+#[endpoint(tags(TAG_USERS))]
+pub async fn me(app: App, caller: Caller) -> Result<Done<UserOut>, Failure> {
     let user = app.db.read(|db| users::own(db, &caller))?;
     Ok(Done(user.into()))
 }
 
-/// Get one's own profile, once it has both names
-#[endpoint(operation_id = "get_own_profile", tags(TAG_USERS))]
-pub async fn get_own_profile(app: App, caller: Caller) -> Result<Done<UserOut>, Failure> {
+/// Get the current user's profile
+///
+/// The same as `GET /users/me`, but 403 until the profile has both names.
+#[endpoint(tags(TAG_USERS))]
+pub async fn get_profile(app: App, caller: Caller) -> Result<Done<UserOut>, Failure> {
     let user = app.db.read(|db| users::own(db, &caller))?;
     if !is_complete(&user) {
         return Err(Refusal::ProfileIncomplete.into());
@@ -125,12 +143,14 @@ pub async fn get_own_profile(app: App, caller: Caller) -> Result<Done<UserOut>, 
     Ok(Done(user.into()))
 }
 
-/// Set one's own names
-#[endpoint(operation_id = "replace_own_profile", tags(TAG_USERS))]
-pub async fn replace_own_profile(
+/// Set the current user's names
+///
+/// Both names at once. From then on the profile is complete, and the balance may change.
+#[endpoint(tags(TAG_USERS))]
+pub async fn update_profile(
     app: App,
     caller: Caller,
-    input: Valid<Json<ProfileReplace>>,
+    input: Valid<Json<ProfileUpdate>>,
 ) -> Result<Done<UserOut>, Failure> {
     let Json(given) = input.0;
     let named = |name: Option<String>| name.filter(|name| !name.is_empty());
@@ -142,18 +162,20 @@ pub async fn replace_own_profile(
     Ok(Done(app.write_as(caller, change).await?.into()))
 }
 
-/// Get one's own balance
-#[endpoint(operation_id = "get_own_balance", tags(TAG_USERS))]
-pub async fn get_own_balance(app: App, caller: Caller) -> Result<Done<Balance>, Failure> {
+/// Get the current user's balance
+///
+/// The balance alone; the profile shows it as well.
+#[endpoint(tags(TAG_USERS))]
+pub async fn get_balance(app: App, caller: Caller) -> Result<Done<Balance>, Failure> {
     let user = app.db.read(|db| users::own(db, &caller))?;
     Ok(Done(Balance { balance: user.balance }))
 }
 
-/// Add to one's own balance, or take from it
+/// Add to the current user's balance, or take from it
 ///
-/// Changes at the same time all count.
-#[endpoint(operation_id = "add_to_own_balance", tags(TAG_USERS))]
-pub async fn add_to_own_balance(
+/// `amount` is added to the balance and does not replace it. Changes that come at the same time all count.
+#[endpoint(tags(TAG_USERS))]
+pub async fn add_to_balance(
     app: App,
     caller: Caller,
     input: Valid<Json<BalanceChange>>,
@@ -163,11 +185,12 @@ pub async fn add_to_own_balance(
     Ok(Done(NewBalance { new_balance: balance }))
 }
 
-/// Delete one's own account
+/// Delete the current user
 ///
-/// The address is free at once. Items, todos and contacts go for good some weeks later; books stay, ownerless.
-#[endpoint(operation_id = "delete_own_user", tags(TAG_USERS))]
-pub async fn delete_own_user(app: App, caller: Caller) -> Result<Done<Message>, Failure> {
+/// The address is free at once, and all sessions end. Items, todos and contacts are deleted for good some weeks later; books
+/// stay, without an owner.
+#[endpoint(tags(TAG_USERS))]
+pub async fn delete_me(app: App, caller: Caller) -> Result<Done<Message>, Failure> {
     app.take_away_as(caller, accounts::delete).await?;
     Ok(Done(Message::new(DELETED)))
 }

@@ -15,24 +15,28 @@ use crate::domain::auth::Caller;
 use crate::domain::items::{self, Category, Item, NewItem, Patch};
 use crate::domain::quota;
 use crate::http::answer::{Created, Done, Failure, NoContent, write_json};
-use crate::http::input::{Fields, Input, Json, Path, Query, Valid};
+use crate::http::input::{Fields, Input, Json, Path, Query, Valid, schema};
 use crate::http::large::{Page, Room};
 use crate::http::rules::{Cursor, Flag, Rule, UuidText, number, one_of, text};
 
-/// An item.
+/// Something that a store has for sale.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(example = json!({
     "id": "019a9d5e-6c1f-7c3b-8a54-3f0c1f4e2d10", "name": "Green tea", "category": "Grocery",
     "price_usd": 19.99, "in_stock": true, "store_manager_id": "019a9d5e-6c1f-7c3b-8a54-3f0c1f4e2d10",
 })))]
 pub struct ItemOut {
+    /// Identifies the item in paths; it never changes.
     id: Uuid,
+    /// What the item is called on the shelf.
     name: String,
+    #[salvo(schema(schema_with = shown_category))]
     category: &'static str,
-    /// US dollars, as they were given.
+    /// The price in US dollars, as it was given.
     price_usd: f64,
+    /// Whether there is any of it to sell now.
     in_stock: bool,
-    /// Whose it is.
+    /// The `id` of the store manager whose item it is.
     store_manager_id: Uuid,
 }
 
@@ -67,21 +71,29 @@ struct ItemPath {
 
 impl Input for ItemPath {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let uuid = fields.required("id", UuidText);
+        let uuid = fields.required("id", UuidText.about("The item's `id`, as shown in answers."));
         Some(Self { uuid: uuid? })
     }
 }
 
 fn name() -> impl Rule<Out = String> {
-    text(1, 64, "Green tea")
+    text(1, 64, "Green tea").about("What the item is called on the shelf.")
 }
 
 fn category() -> impl Rule<Out = Category> {
-    one_of(&Category::WORDS)
+    one_of(&Category::WORDS).named("Category", "The part of the store where the item stands.")
+}
+
+fn shown_category() -> RefOr<Schema> {
+    schema(category().schema())
 }
 
 fn price() -> impl Rule<Out = f64> {
-    number(0.0, 1e9, 19.99).about("US dollars.")
+    number(0.0, 1e9, 19.99).about("The price in US dollars. It comes back as it was given.")
+}
+
+fn in_stock() -> impl Rule<Out = bool> {
+    Flag.about("Whether there is any of it to sell now.")
 }
 
 /// An item to be.
@@ -89,11 +101,13 @@ fn price() -> impl Rule<Out = f64> {
 struct ItemCreate(NewItem);
 
 impl Input for ItemCreate {
+    const ABOUT: &'static str = "An item to add. The caller becomes its owner.";
+
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let name = fields.required("name", name());
         let category = fields.required("category", category());
         let price_usd = fields.required("price_usd", price());
-        let in_stock = fields.required("in_stock", Flag);
+        let in_stock = fields.required("in_stock", in_stock());
         Some(Self(NewItem { name: name?, category: category?, price_usd: price_usd?, in_stock: in_stock? }))
     }
 }
@@ -103,19 +117,21 @@ impl Input for ItemCreate {
 struct ItemUpdate(Patch);
 
 impl Input for ItemUpdate {
+    const ABOUT: &'static str = "What is to change of an item. Fields that are left out stay as they are.";
+
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let name = fields.optional("name", name());
         let category = fields.optional("category", category());
         let price_usd = fields.optional("price_usd", price());
-        let in_stock = fields.optional("in_stock", Flag);
+        let in_stock = fields.optional("in_stock", in_stock());
         Some(Self(Patch { name: name?, category: category?, price_usd: price_usd?, in_stock: in_stock? }))
     }
 }
 
 /// List all items, newest first
 ///
-/// Answers an object: each item by its id, in order.
-#[endpoint(operation_id = "list_items", tags(TAG_ITEMS))]
+/// The answer is an object, not an array: each item by its `id`, in order.
+#[endpoint(tags(TAG_ITEMS))]
 pub async fn list_items(
     app: App,
     _caller: Caller,
@@ -137,7 +153,9 @@ pub async fn list_items(
 }
 
 /// Get an item
-#[endpoint(operation_id = "get_item", tags(TAG_ITEMS))]
+///
+/// Any item, of any owner.
+#[endpoint(tags(TAG_ITEMS))]
 pub async fn get_item(
     app: App,
     _caller: Caller,
@@ -149,7 +167,9 @@ pub async fn get_item(
 }
 
 /// Add an item
-#[endpoint(operation_id = "create_item", tags(TAG_ITEMS))]
+///
+/// The caller becomes its owner. It counts towards their quota.
+#[endpoint(tags(TAG_ITEMS))]
 pub async fn create_item(
     app: App,
     caller: Caller,
@@ -163,8 +183,8 @@ pub async fn create_item(
 
 /// Change an item
 ///
-/// One's own; any for moderators and administrators.
-#[endpoint(operation_id = "update_item", tags(TAG_ITEMS))]
+/// Owners change their own, moderators and administrators any.
+#[endpoint(tags(TAG_ITEMS))]
 pub async fn update_item(
     app: App,
     caller: Caller,
@@ -177,8 +197,8 @@ pub async fn update_item(
 
 /// Delete an item
 ///
-/// One's own; any for moderators and administrators.
-#[endpoint(operation_id = "delete_item", tags(TAG_ITEMS))]
+/// Owners delete their own, moderators and administrators any.
+#[endpoint(tags(TAG_ITEMS))]
 pub async fn delete_item(
     app: App,
     caller: Caller,

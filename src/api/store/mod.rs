@@ -14,10 +14,10 @@ use crate::http::resource::at;
 /// The API as the table of APIs lists it.
 pub static API: Api = Api {
     name: "store",
-    description: "Items and store managers. Sign in with a form, and keep items that every user may see.",
+    description: "Items and store managers, who are users. They sign in with a form, and keep items that all users may see.",
     tags: &[
-        (TAG_ITEMS, "Items: seen by every user, changed by their owners and moderators."),
-        (TAG_MANAGERS, "Store managers, who are users: sign up, sign in, sign out."),
+        (TAG_MANAGERS, "Store managers, who are users: register, sign in, sign out."),
+        (TAG_ITEMS, "Items. All users may see them; owners and moderators change them."),
     ],
     voices: &[Voice { prefixes: &["/items", "/store-managers"], words, envelope: detail, page: None }],
     routes,
@@ -27,8 +27,8 @@ pub static API: Api = Api {
     error_schema: |_| None,
 };
 
-const TAG_ITEMS: &str = "store: items";
-const TAG_MANAGERS: &str = "store: store managers";
+const TAG_ITEMS: &str = "store-items";
+const TAG_MANAGERS: &str = "store-managers";
 
 /// Where this API says it otherwise than the house.
 fn words(refusal: &Refusal) -> Option<Words> {
@@ -49,20 +49,20 @@ fn routes() -> Vec<Router> {
         .push(at("/").get(items::list_items).post(items::create_item).into())
         .push(at("{id}").get(items::get_item).patch(items::update_item).delete(items::delete_item).into());
     let managers = Router::with_path("store-managers")
-        .push(at("/").post(store_managers::create_store_manager).into())
-        .push(at("token").post(store_managers::create_token).into())
-        .push(at("logout").get_only(store_managers::log_out_store_manager).into());
+        .push(at("/").post(store_managers::register).into())
+        .push(at("token").post(store_managers::login).into())
+        .push(at("logout").get_only(store_managers::logout).into());
     vec![items, managers]
 }
 
 /// What each operation may be refused with, besides what its arguments imply.
-fn refusals(operation: &str) -> Vec<Refusal> {
+fn refusals(handler: &str) -> Vec<Refusal> {
     let item = super::EXAMPLE_ID;
-    match operation {
-        "create_store_manager" => super::example_sign_up_refusals(&super::example_taken(Act::Create)[..1]),
-        "create_token" => super::example_sign_in_refusals(),
+    match handler {
+        "register" => super::example_sign_up_refusals(&super::example_taken(Act::Create)[..1]),
+        "login" => super::example_sign_in_refusals(),
         // The one GET that writes.
-        "log_out_store_manager" => vec![Refusal::StorageFull],
+        "logout" => vec![Refusal::StorageFull],
         "get_item" => vec![Refusal::ItemNotFound(Act::Read, item)],
         "create_item" => vec![Refusal::QuotaExceeded],
         "update_item" => vec![
@@ -78,6 +78,6 @@ fn refusals(operation: &str) -> Vec<Refusal> {
 }
 
 /// What the operations say that answer with a message.
-fn message(operation: &str) -> Option<Message> {
-    (operation == "log_out_store_manager").then(|| Message::new(store_managers::LOGGED_OUT))
+fn message(handler: &str) -> Option<Message> {
+    (handler == "logout").then(|| Message::new(store_managers::LOGGED_OUT))
 }

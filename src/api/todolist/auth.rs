@@ -5,7 +5,7 @@ use salvo::oapi::{ToSchema, endpoint};
 use serde::Serialize;
 
 use super::TAG_AUTH;
-use super::users::{Account, AccountCreate, add};
+use super::users::{UserCreate, UserOut, add};
 use crate::app::App;
 use crate::domain::auth::passwords::Password;
 use crate::domain::auth::{Caller, SignIn, sessions};
@@ -15,83 +15,88 @@ use crate::http::extract::Address;
 use crate::http::input::{Fields, Input, Json, Valid};
 use crate::http::rules::{GivenPassword, Rule, text};
 
-/// What somebody signs in with.
+/// What a user signs in with.
 #[derive(Debug)]
-struct LogInJson {
+struct Credentials {
     username: String,
     password: Password,
 }
 
-impl Input for LogInJson {
+impl Input for Credentials {
+    const ABOUT: &'static str = "What a user signs in with.";
+
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let username = fields
-            .required("username", text(0, usize::MAX, "ada").about("The username or the e-mail address."));
+            .required("username", text(0, usize::MAX, "ada").about("The user's username or e-mail address."));
         let password = fields.required("password", GivenPassword);
         Some(Self { username: username?, password: password? })
     }
 }
 
-/// An access token.
+/// A token to send with each request.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(example = json!({
     "access_token": "eyJ0eXAiOiJhdCtqd3QifQ.eyJ0eXAiOiJhY2Nlc3MifQ.c2lnbmF0dXJl",
     "token_type": "bearer", "expires_in": 86400,
 })))]
-struct ExpiringToken {
-    /// Opens every API; sent as `Authorization: Bearer …`.
+struct AccessToken {
+    /// Valid on all APIs; send it as `Authorization: Bearer …`.
     access_token: String,
-    /// Always `bearer`.
+    /// Always `bearer`: how the token is sent.
     token_type: &'static str,
-    /// How long it is good, in seconds.
+    /// How many seconds the token is valid, from now on.
+    #[salvo(schema(value_type = i64, minimum = 0))]
     expires_in: u64,
 }
 
 /// Register a user
 ///
-/// Whoever registered may sign in at every API.
-#[endpoint(operation_id = "register_account", tags(TAG_AUTH))]
-pub async fn register_account(
+/// Creates a user, who may sign in at all APIs. The answer has no token: sign in next.
+#[endpoint(tags(TAG_AUTH))]
+pub async fn register(
     app: App,
     address: Address,
-    input: Valid<Json<AccountCreate>>,
-) -> Result<Created<Account>, Failure> {
+    input: Valid<Json<UserCreate>>,
+) -> Result<Created<UserOut>, Failure> {
     let Json(given) = input.0;
     add(&app, address, given).await
 }
 
 /// Sign in
 ///
-/// By username or e-mail address. There is no refresh token.
-#[endpoint(operation_id = "log_in_with_json", tags(TAG_AUTH))]
-pub async fn log_in_with_json(
+/// Takes a username or an e-mail address, and begins a session. There is no refresh token.
+#[endpoint(tags(TAG_AUTH))]
+pub async fn login(
     app: App,
     address: Address,
-    input: Valid<Json<LogInJson>>,
-) -> Result<Done<ExpiringToken>, Failure> {
+    input: Valid<Json<Credentials>>,
+) -> Result<Done<AccessToken>, Failure> {
     let Json(given) = input.0;
-    let login = Login::EmailOrUsername(given.username);
-    let given = SignIn { login, password: given.password, address: address.0 };
+    let name = Login::EmailOrUsername(given.username);
+    let given = SignIn { login: name, password: given.password, address: address.0 };
     let lifetimes = app.config.todolist.lifetimes();
     let tokens = app.auth.sign_in(&app.db, given, lifetimes).await?;
-    Ok(Done(ExpiringToken {
+    Ok(Done(AccessToken {
         access_token: tokens.access,
         token_type: "bearer",
         expires_in: lifetimes.access.as_secs(),
     }))
 }
 
-/// Get one's own account
-#[endpoint(operation_id = "get_own_account", tags(TAG_AUTH))]
-pub async fn get_own_account(app: App, caller: Caller) -> Result<Done<Account>, Failure> {
+/// Get the current user
+///
+/// The caller's own data, with the e-mail address.
+#[endpoint(tags(TAG_AUTH))]
+pub async fn me(app: App, caller: Caller) -> Result<Done<UserOut>, Failure> {
     let user = app.db.read(|db| users::own(db, &caller))?;
-    Ok(Done(Account::whole(user)))
+    Ok(Done(UserOut::whole(user)))
 }
 
 /// Sign out
 ///
-/// Ends the session of the token.
-#[endpoint(operation_id = "log_out_account", tags(TAG_AUTH))]
-pub async fn log_out_account(app: App, caller: Caller) -> Result<NoContent, Failure> {
+/// Ends the session: its token is no longer valid, on any API.
+#[endpoint(tags(TAG_AUTH))]
+pub async fn logout(app: App, caller: Caller) -> Result<NoContent, Failure> {
     app.take_away_as(caller, sessions::end).await?;
     Ok(NoContent)
 }

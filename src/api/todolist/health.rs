@@ -8,59 +8,60 @@ use super::TAG_HEALTH;
 use crate::app::App;
 use crate::http::answer::{Done, Unavailable};
 
-/// How the server is.
+/// The state of the server and its database.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(example = json!({
     "status": "healthy", "version": "0.1.0", "environment": "development",
     "timestamp": "2026-11-21T05:06:39.560803Z",
     "database": { "status": "connected", "current_time": "2026-11-21T05:06:39.560803Z" },
 })))]
-pub struct DatabaseHealth {
+pub struct HealthOut {
     /// `healthy`; `degraded` while the disk is full and new content is refused; `unhealthy` when the database cannot be
     /// read.
     status: &'static str,
+    /// The version of the program that answers.
     version: &'static str,
-    /// `development` or `production`.
+    /// What the server is set up for: `development` or `production`.
     environment: &'static str,
-    /// When this was asked, in UTC.
+    /// The server's clock when it was asked, in UTC.
     timestamp: String,
     database: DatabaseState,
 }
 
-/// How the server is while the database cannot be read.
+/// The state of the server while the database cannot be read.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(example = json!({
     "status": "unhealthy", "version": "0.1.0", "environment": "development",
     "timestamp": "2026-11-21T05:06:39.560803Z", "database": { "status": "disconnected" },
 })))]
-pub struct DatabaseFailure {
+pub struct HealthFailure {
     #[serde(flatten)]
     #[salvo(schema(inline))]
-    health: DatabaseHealth,
+    health: HealthOut,
 }
 
-/// How the database is.
+/// Whether the database can be read.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DatabaseState {
-    /// `connected` or `disconnected`.
+    /// `connected`, or `disconnected` when the file cannot be read.
     status: &'static str,
-    /// When it answered, in UTC; left out when it did not.
+    /// The time at which the database answered, in UTC. Left out when it did not.
     #[serde(skip_serializing_if = "Option::is_none")]
     current_time: Option<String>,
 }
 
 /// See whether the server and its database are well
 ///
-/// Opens the database file and reads it: 503 when that cannot be done.
-#[endpoint(operation_id = "get_database_health", tags(TAG_HEALTH))]
-pub async fn get_database_health(app: App) -> Result<Done<DatabaseHealth>, Unavailable<DatabaseFailure>> {
+/// Opens the database file and reads it. The answer is 503 when that cannot be done.
+#[endpoint(tags(TAG_HEALTH))]
+pub async fn get_health(app: App) -> Result<Done<HealthOut>, Unavailable<HealthFailure>> {
     let timestamp = app.clock.now().utc();
     let asked = app.db.ping();
     let database = DatabaseState {
         status: if asked.is_ok() { "connected" } else { "disconnected" },
         current_time: asked.is_ok().then(|| app.clock.now().utc()),
     };
-    let health = DatabaseHealth {
+    let health = HealthOut {
         status: match asked {
             Ok(()) if app.db.is_full() => "degraded",
             Ok(()) => "healthy",
@@ -75,7 +76,7 @@ pub async fn get_database_health(app: App) -> Result<Done<DatabaseHealth>, Unava
         Ok(()) => Ok(Done(health)),
         Err(error) => {
             tracing::error!("the database cannot be read: {error}");
-            Err(Unavailable(DatabaseFailure { health }))
+            Err(Unavailable(HealthFailure { health }))
         }
     }
 }

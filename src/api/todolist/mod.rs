@@ -20,12 +20,12 @@ use crate::http::rules::{Rule, integer};
 /// The API as the table of APIs lists it.
 pub static API: Api = Api {
     name: "todolist",
-    description: "Users and their todos, which nobody else sees. Sign in with JSON, by username or e-mail \
-                  address. Every refusal wears an envelope with the request's id.",
+    description: "Users and their todos, which nobody else sees. Users sign in with JSON, by username or e-mail \
+                  address. Refusals have a form of their own, with the request's id.",
     tags: &[
-        (TAG_TODOS, "One's own todos."),
         (TAG_AUTH, "Register, sign in, sign out."),
-        (TAG_USERS, "The directory of users, and one's own account."),
+        (TAG_USERS, "The directory of users, and changes of a user."),
+        (TAG_TODOS, "The user's own todos."),
         (TAG_HEALTH, "Whether the server and its database are well."),
     ],
     voices: &[Voice { prefixes: &["/v1"], words, envelope, page: None }],
@@ -33,13 +33,13 @@ pub static API: Api = Api {
     aliases: &[],
     refusals,
     message: |_| None,
-    error_schema: |_| Some(("Error", error_schema())),
+    error_schema: |_| Some(("ErrorResponse", error_schema())),
 };
 
-const TAG_HEALTH: &str = "todolist: health";
-const TAG_AUTH: &str = "todolist: auth";
-const TAG_USERS: &str = "todolist: users";
-const TAG_TODOS: &str = "todolist: todos";
+const TAG_HEALTH: &str = "todolist-health";
+const TAG_AUTH: &str = "todolist-auth";
+const TAG_USERS: &str = "todolist-users";
+const TAG_TODOS: &str = "todolist-todos";
 
 /// Where this API says it otherwise than the house.
 fn words(refusal: &Refusal) -> Option<Words> {
@@ -134,28 +134,35 @@ fn error_schema() -> Value {
     let text = |description: &str| json!({ "type": "string", "description": description });
     json!({
         "type": "object", "required": ["error", "request_id"],
+        "description": "Why the request was refused.",
         "properties": {
             "error": {
                 "type": "object", "required": ["status_code", "message", "type"],
+                "description": "The refusal itself.",
                 "properties": {
-                    "status_code": { "type": "integer", "description": "The status of the answer." },
-                    "message": text("Why, in a sentence."),
-                    "type": { "type": "string", "enum": ["client_error", "server_error"] },
+                    "status_code": { "type": "integer", "description": "The HTTP status, once more." },
+                    "message": text("The reason, in one sentence."),
+                    "type": {
+                        "type": "string", "enum": ["client_error", "server_error"],
+                        "description": "Who can mend it: the sender of the request (`client_error`) or the operator of the server.",
+                    },
                     "details": {
                         "type": "object", "required": ["validation_errors"],
-                        "description": "Of a malformed request: every fault it has.",
-                        "properties": { "validation_errors": { "type": "array", "items": {
+                        "description": "Only for a malformed request: all its faults.",
+                        "properties": { "validation_errors": {
+                            "type": "array", "description": "One entry for each fault.", "items": {
                             "type": "object", "required": ["field", "message", "type"],
+                            "description": "One fault of the request.",
                             "properties": {
-                                "field": text("Where: the part of the request, then the field."),
+                                "field": text("The place of the fault: `path`, `query` or `body`, then the field."),
                                 "message": text("What is wrong, for people."),
-                                "type": text("What is wrong, for programs."),
+                                "type": text("The kind of fault, for programs: `missing`, `string_too_long` …"),
                             },
                         } } },
                     },
                 },
             },
-            "request_id": text("What `X-Request-ID` says, too."),
+            "request_id": text("The same id as in the header `X-Request-ID`."),
         },
     })
 }
@@ -165,44 +172,39 @@ fn routes() -> Vec<Router> {
         Router::with_path("todos").push(at("/").get(todos::list_todos).post(todos::create_todo).into()).push(
             at("{todo_id}").get(todos::get_todo).patch(todos::update_todo).delete(todos::delete_todo).into(),
         );
-    let users = Router::with_path("users")
-        .push(at("/").get(users::list_accounts).post(users::create_account).into())
-        .push(
-            at("{user_id}")
-                .get(users::get_account)
-                .patch(users::update_account)
-                .delete(users::delete_account)
-                .into(),
+    let users =
+        Router::with_path("users").push(at("/").get(users::list_users).post(users::create_user).into()).push(
+            at("{user_id}").get(users::get_user).patch(users::update_user).delete(users::delete_user).into(),
         );
     let auth = Router::with_path("auth")
-        .push(at("me").get(auth::get_own_account).into())
-        .push(at("login").post(auth::log_in_with_json).into())
-        .push(at("register").post(auth::register_account).into())
-        .push(at("logout").post(auth::log_out_account).into());
-    let health = at("health").get(health::get_database_health);
+        .push(at("register").post(auth::register).into())
+        .push(at("login").post(auth::login).into())
+        .push(at("me").get(auth::me).into())
+        .push(at("logout").post(auth::logout).into());
+    let health = at("health").get(health::get_health);
     vec![Router::with_path("v1").push(todos).push(users).push(auth).push(health.into())]
 }
 
 /// What each operation may be refused with, besides what its arguments imply.
-fn refusals(operation: &str) -> Vec<Refusal> {
+fn refusals(handler: &str) -> Vec<Refusal> {
     let no_user = Refusal::UserNotFound(UserKey::Id(1));
     let no_todo = Refusal::TodoNotFound(1);
     let browsing = [Refusal::NotAuthenticated, Refusal::AdminRequired];
     let state = [Refusal::TokenExpired, Refusal::TokenOfInactive];
-    let others = match operation {
-        "register_account" | "create_account" => {
+    let others = match handler {
+        "register" | "create_user" => {
             return super::example_sign_up_refusals(&super::example_taken(Act::Create));
         }
-        "log_in_with_json" => return super::example_sign_in_refusals(),
-        "list_accounts" => return browsing.to_vec(),
-        "get_account" => return [&browsing[..], &[no_user]].concat(),
-        "get_database_health" => return Vec::new(),
-        "update_account" => [
+        "login" => return super::example_sign_in_refusals(),
+        "list_users" => return browsing.to_vec(),
+        "get_user" => return [&browsing[..], &[no_user]].concat(),
+        "get_health" => return Vec::new(),
+        "update_user" => [
             &[no_user, Refusal::NotYourself(Act::Update), Refusal::LastAdmin][..],
             &super::example_change_refusals(),
         ]
         .concat(),
-        "delete_account" => vec![no_user, Refusal::NotYourself(Act::Delete), Refusal::LastAdmin],
+        "delete_user" => vec![no_user, Refusal::NotYourself(Act::Delete), Refusal::LastAdmin],
         "get_todo" => vec![no_todo, Refusal::NotYourTodo(Act::Read)],
         "create_todo" => vec![Refusal::QuotaExceeded],
         "update_todo" => vec![no_todo, Refusal::NotYourTodo(Act::Update), Refusal::QuotaExceeded],
@@ -233,8 +235,10 @@ impl NumberedPage {
 
 impl Input for NumberedPage {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let page = fields.or("page", integer(1, i64::MAX, 1).about("Which page, from 1."), 1);
-        let page_size = fields.or("page_size", integer(1, 100, 10).about("Most entries of the page."), 10);
+        let page =
+            fields.or("page", integer(1, i64::MAX, 1).about("The number of the page, counted from 1."), 1);
+        let page_size =
+            fields.or("page_size", integer(1, 100, 10).about("How many entries a page has at most."), 10);
         Some(Self { page: page?, page_size: page_size? })
     }
 }

@@ -1,7 +1,7 @@
-//! todolist, `/todos`: one's own.
+//! todolist, `/todos`: the caller's own.
 
 use salvo::Writer;
-use salvo::oapi::{ToSchema, endpoint};
+use salvo::oapi::{RefOr, Schema, ToSchema, endpoint};
 use serde::Serialize;
 
 use super::{NumberedPage, TAG_TODOS};
@@ -11,27 +11,33 @@ use crate::domain::auth::Caller;
 use crate::domain::quota;
 use crate::domain::todos::{self, NewTodo, Patch, Priority, Todo};
 use crate::http::answer::{Created, Done, Failure, NoContent};
-use crate::http::input::{Fields, Input, Json, Path, Query, Valid};
+use crate::http::input::{Fields, Input, Json, Path, Query, Valid, schema};
 use crate::http::large::{Large, Room};
-use crate::http::rules::{Flag, Rule, integer, one_of, text};
+use crate::http::rules::{Flag, OneOf, Rule, integer, one_of, text};
 
-/// A todo.
+/// Something to do, which only its owner sees.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(example = json!({
     "id": 1, "title": "Learn Rust", "description": "Read the book", "priority": "high", "is_completed": false,
     "user_id": 1, "created_at": "2026-11-21T05:06:39.560803Z", "updated_at": "2026-11-21T05:06:39.560803Z",
 })))]
 pub struct TodoOut {
+    /// Identifies the todo in paths; it never changes.
     id: i64,
+    /// What is to be done, in a few words.
     title: String,
+    /// What is to be done, at length; null if nothing more is said.
     #[salvo(schema(required = true))]
     description: Option<String>,
+    #[salvo(schema(schema_with = shown_priority))]
     priority: &'static str,
+    /// Whether it is done.
     is_completed: bool,
+    /// The owner's number.
     user_id: i64,
-    /// In UTC.
+    /// When the todo was added, in UTC.
     created_at: String,
-    /// In UTC.
+    /// When the todo last changed, in UTC.
     updated_at: String,
 }
 
@@ -50,7 +56,7 @@ impl From<Todo> for TodoOut {
     }
 }
 
-/// A page of one's todos.
+/// A page of the caller's todos.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(example = json!({
     "todos": [{
@@ -60,20 +66,33 @@ impl From<Todo> for TodoOut {
     }],
     "total": 1, "page": 1, "page_size": 10,
 })))]
-struct Todos {
+struct TodoPage {
+    /// The todos of this page, newest first.
     todos: Vec<TodoOut>,
-    /// How many there are on all pages.
+    /// How many todos there are on all pages together.
     total: i64,
+    /// The number of this page, counted from 1.
     page: i64,
+    /// How many todos a page has at most.
     page_size: i64,
 }
 
 fn title() -> impl Rule<Out = String> {
-    text(1, 255, "Learn Rust")
+    text(1, 255, "Learn Rust").about("What is to be done, in a few words.")
 }
 
 fn description() -> impl Rule<Out = Option<String>> {
-    text(0, 10_000, "Read the book").or_null()
+    text(0, 10_000, "Read the book")
+        .or_null()
+        .about("What is to be done, at length. Null: nothing more to say.")
+}
+
+fn priority() -> OneOf<Priority> {
+    one_of(&Priority::WORDS).named("Priority", "How much it matters. Lists are not sorted by it.")
+}
+
+fn shown_priority() -> RefOr<Schema> {
+    schema(priority().schema())
 }
 
 /// A todo to be.
@@ -81,10 +100,12 @@ fn description() -> impl Rule<Out = Option<String>> {
 struct TodoCreate(NewTodo);
 
 impl Input for TodoCreate {
+    const ABOUT: &'static str = "A todo to add. Only the caller sees it.";
+
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let title = fields.required("title", title());
         let description = fields.optional("description", description());
-        let priority = fields.or("priority", one_of(&Priority::WORDS), Priority::Medium);
+        let priority = fields.or("priority", priority(), Priority::Medium);
         Some(Self(NewTodo { title: title?, description: description?.flatten(), priority: priority? }))
     }
 }
@@ -94,11 +115,14 @@ impl Input for TodoCreate {
 struct TodoUpdate(Patch);
 
 impl Input for TodoUpdate {
+    const ABOUT: &'static str = "What is to change of a todo. Fields that are left out stay as they are.";
+
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let title = fields.optional("title", title());
-        let description = fields.optional("description", description().about("Null removes it."));
-        let is_completed = fields.optional("is_completed", Flag);
-        let priority = fields.optional("priority", one_of(&Priority::WORDS));
+        let description = fields
+            .optional("description", description().about("What is to be done, at length. Null removes it."));
+        let is_completed = fields.optional("is_completed", Flag.about("Whether it is done."));
+        let priority = fields.optional("priority", priority());
         Some(Self(Patch {
             title: title?,
             description: description?,
@@ -116,7 +140,8 @@ struct TodoPath {
 
 impl Input for TodoPath {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let id = fields.required("todo_id", integer(1, i64::MAX, 1));
+        let id = fields
+            .required("todo_id", integer(1, i64::MAX, 1).about("The todo's `id`, as shown in answers."));
         Some(Self { id: id? })
     }
 }
@@ -131,33 +156,39 @@ struct TodoQuery {
 impl Input for TodoQuery {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let part = NumberedPage::read(fields);
-        let completed =
-            fields.optional("completed", Flag.about("Only those that are done, or only the others."));
+        let completed = fields.optional(
+            "completed",
+            Flag.about("True: only todos that are done. False: only those that are not. Left out: all."),
+        );
         Some(Self { part: part?, completed: completed? })
     }
 }
 
-/// List one's own todos, newest first
-#[endpoint(operation_id = "list_todos", tags(TAG_TODOS))]
+/// List the current user's todos, newest first
+///
+/// All of them, or only those that are done or not done. `total` counts all that match.
+#[endpoint(tags(TAG_TODOS))]
 pub async fn list_todos(
     app: App,
     caller: Caller,
     room: Room,
     input: Valid<Query<TodoQuery>>,
-) -> Result<Large<Todos>, Failure> {
+) -> Result<Large<TodoPage>, Failure> {
     let Query(TodoQuery { part, completed }) = input.0;
     let reach = part.reach();
     let read = move |db: &Read| {
         let room = room.take(part.page_size)?;
         let (total, found) = todos::list(db, &caller, completed, part.offset(), part.page_size)?;
         let todos = found.into_iter().map(TodoOut::from).collect();
-        room.write(&Todos { todos, total, page: part.page, page_size: part.page_size })
+        room.write(&TodoPage { todos, total, page: part.page, page_size: part.page_size })
     };
     Ok(app.db.page(reach, read).await?)
 }
 
-/// Get one of one's todos
-#[endpoint(operation_id = "get_todo", tags(TAG_TODOS))]
+/// Get a todo
+///
+/// The caller's own: another user's is 403.
+#[endpoint(tags(TAG_TODOS))]
 pub async fn get_todo(
     app: App,
     caller: Caller,
@@ -169,7 +200,9 @@ pub async fn get_todo(
 }
 
 /// Add a todo
-#[endpoint(operation_id = "create_todo", tags(TAG_TODOS))]
+///
+/// Only the caller sees it. It counts towards their quota.
+#[endpoint(tags(TAG_TODOS))]
 pub async fn create_todo(
     app: App,
     caller: Caller,
@@ -180,10 +213,10 @@ pub async fn create_todo(
     Ok(Created(todo.into()))
 }
 
-/// Change one of one's todos
+/// Change a todo
 ///
-/// What is left out stays as it is; a `description` of null is removed.
-#[endpoint(operation_id = "update_todo", tags(TAG_TODOS))]
+/// The caller's own. Fields that are left out stay as they are; a `description` of null is removed.
+#[endpoint(tags(TAG_TODOS))]
 pub async fn update_todo(
     app: App,
     caller: Caller,
@@ -194,8 +227,10 @@ pub async fn update_todo(
     Ok(Done(todo.into()))
 }
 
-/// Delete one of one's todos
-#[endpoint(operation_id = "delete_todo", tags(TAG_TODOS))]
+/// Delete a todo
+///
+/// The caller's own, for good.
+#[endpoint(tags(TAG_TODOS))]
 pub async fn delete_todo(
     app: App,
     caller: Caller,

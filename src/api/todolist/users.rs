@@ -1,4 +1,4 @@
-//! todolist, `/users`: the directory, and one's own account.
+//! todolist, `/users`: the directory, and the caller's own account.
 
 use salvo::Writer;
 use salvo::oapi::{ToSchema, endpoint};
@@ -13,37 +13,41 @@ use crate::domain::auth::passwords::Password;
 use crate::domain::auth::{Caller, WriteAs};
 use crate::domain::directory;
 use crate::domain::emails::Email;
+use crate::domain::names;
 use crate::domain::users::{self, NewUser, Patch, User};
 use crate::http::answer::{Created, Done, Failure, NoContent};
 use crate::http::extract::{Address, Visitor};
 use crate::http::input::{Fields, Input, Json, Path, Query, Valid};
 use crate::http::large::{Large, Room};
-use crate::http::rules::{Flag, Rule, Text, integer, text};
+use crate::http::rules::{Flag, Name, Rule, integer, name};
 use crate::http::validate::Broken;
 
-/// A user. Strangers see neither address nor state.
+/// A user. To strangers the address and the state are null.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(example = json!({
     "id": 1, "email": "ada@example.com", "username": "ada", "full_name": "Ada Lovelace", "is_active": true,
     "created_at": "2026-11-21T05:06:39.560803Z", "updated_at": "2026-11-21T05:06:39.560803Z",
 })))]
-pub struct Account {
+pub struct UserOut {
+    /// Identifies the user in paths; it never changes.
     id: i64,
-    /// Null to strangers, and where the server says so to other members.
+    /// Null to strangers. Also null to other users where the server hides addresses.
     #[salvo(schema(required = true))]
     email: Option<String>,
+    /// The name that the user chose, or `user_` and the user's number.
     username: String,
+    /// The whole name. The username, if the user registered at another API without a name.
     full_name: String,
-    /// Null to strangers.
+    /// Whether the user may sign in. Null to strangers.
     #[salvo(schema(required = true))]
     is_active: Option<bool>,
-    /// In UTC.
+    /// When the user registered, in UTC.
     created_at: String,
-    /// In UTC.
+    /// When something of the user last changed, in UTC.
     updated_at: String,
 }
 
-impl Account {
+impl UserOut {
     /// Everything there is to see.
     pub fn whole(user: User) -> Self {
         Self {
@@ -70,7 +74,7 @@ impl Account {
     }
 }
 
-/// A page of the users.
+/// One page of the directory of users.
 #[derive(Debug, Serialize, ToSchema)]
 #[salvo(schema(example = json!({
     "users": [{
@@ -79,55 +83,64 @@ impl Account {
     }],
     "total": 1, "page": 1, "page_size": 10,
 })))]
-struct Accounts {
-    users: Vec<Account>,
-    /// How many there are on all pages.
+struct UserPage {
+    /// The users of this page, oldest first.
+    users: Vec<UserOut>,
+    /// How many users there are on all pages together.
     total: i64,
+    /// The number of this page, counted from 1.
     page: i64,
+    /// How many users a page has at most.
     page_size: i64,
 }
 
 /// A username of letters, digits and underscores, at least one of them no underscore.
-struct PlainUsername(Text);
+struct PlainUsername(Name);
 
 fn plain_username() -> PlainUsername {
-    PlainUsername(text(3, 100, "ada"))
+    PlainUsername(Name::unless(unfit_plain_username, 3, 100, "ada"))
+}
+
+fn unfit_plain_username(name: &str) -> Option<&'static str> {
+    let is_plain = name.chars().all(|letter| letter.is_alphanumeric() || letter == '_');
+    if is_plain && name.contains(char::is_alphanumeric) {
+        return names::unfit_username(name);
+    }
+    Some("Username must be alphanumeric (underscores allowed)")
 }
 
 impl Rule for PlainUsername {
     type Out = String;
 
     fn check(&self, value: &Value) -> Result<String, Broken> {
-        let name = self.0.check(value)?;
-        let is_plain = name.chars().all(|letter| letter.is_alphanumeric() || letter == '_');
-        if is_plain && name.contains(char::is_alphanumeric) {
-            return Ok(name);
-        }
-        Err(Broken::rule("Username must be alphanumeric (underscores allowed)"))
+        self.0.check(value)
     }
 
     fn schema(&self) -> Value {
         let mut schema = self.0.schema();
         schema["pattern"] = r"^\w*[^\W_]\w*$".into();
-        schema["description"] = "Letters, digits and `_`; unique without regard to case.".into();
+        schema["description"] =
+            "The name that others see: letters, digits and `_`. Unique without regard to case, width and normal form.".into();
         schema
     }
 }
 
 fn full_name() -> impl Rule<Out = String> {
-    text(1, 255, "Ada Lovelace")
+    name(1, 255, "Ada Lovelace").about("The whole name, as everybody sees it in the directory of users.")
 }
 
 /// A user to be.
 #[derive(Debug)]
-pub struct AccountCreate {
+pub struct UserCreate {
     email: Email,
     username: String,
     full_name: String,
     password: Password,
 }
 
-impl Input for AccountCreate {
+impl Input for UserCreate {
+    const ABOUT: &'static str = "A user who registers.";
+
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let email = fields.required("email", fields.email());
         let username = fields.required("username", plain_username());
@@ -141,15 +154,20 @@ impl Input for AccountCreate {
 
 /// What is to change of a user.
 #[derive(Debug)]
-struct AccountUpdate(UserChange);
+struct UserUpdate(UserChange);
 
-impl Input for AccountUpdate {
+impl Input for UserUpdate {
+    const ABOUT: &'static str = "What is to change of a user. Fields that are left out stay as they are.";
+
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let change = UserChange::read(fields, |fields| {
             let email = fields.optional("email", fields.email());
             let username = fields.optional("username", plain_username());
             let full_name = fields.optional("full_name", full_name());
-            let is_active = fields.optional("is_active", Flag);
+            let is_active = fields.optional(
+                "is_active",
+                Flag.about("False ends all sessions; the user cannot sign in any more."),
+            );
             Some(Patch {
                 email: email?,
                 username: username?,
@@ -164,101 +182,106 @@ impl Input for AccountUpdate {
 
 /// The user that a path names.
 #[derive(Debug)]
-struct AccountPath {
+struct UserPath {
     id: i64,
 }
 
-impl Input for AccountPath {
+impl Input for UserPath {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let id = fields.required("user_id", integer(1, i64::MAX, 1));
+        let id = fields
+            .required("user_id", integer(1, i64::MAX, 1).about("The user's `id`, as shown in answers."));
         Some(Self { id: id? })
     }
 }
 
 /// Adds a user, the same for both routes that do.
-pub async fn add(app: &App, address: Address, given: AccountCreate) -> Result<Created<Account>, Failure> {
+pub async fn add(app: &App, address: Address, given: UserCreate) -> Result<Created<UserOut>, Failure> {
     let new = NewUser {
         username: Some(given.username),
         full_name: Some(given.full_name),
         ..NewUser::new(app.clock.new_id(), given.email)
     };
     let user = app.auth.sign_up(&app.db, new, given.password, address.0).await?;
-    Ok(Created(Account::whole(user)))
+    Ok(Created(UserOut::whole(user)))
 }
 
 /// Add a user
 ///
-/// The same as to register.
-#[endpoint(operation_id = "create_account", tags(TAG_USERS))]
-pub async fn create_account(
+/// The same as `POST /v1/auth/register`.
+#[endpoint(tags(TAG_USERS))]
+pub async fn create_user(
     app: App,
     address: Address,
-    input: Valid<Json<AccountCreate>>,
-) -> Result<Created<Account>, Failure> {
+    input: Valid<Json<UserCreate>>,
+) -> Result<Created<UserOut>, Failure> {
     let Json(given) = input.0;
     add(&app, address, given).await
 }
 
 /// List the users, oldest first
-#[endpoint(operation_id = "list_accounts", tags(TAG_USERS))]
-pub async fn list_accounts(
+///
+/// The directory of users. The server's settings say who may read it: everybody, users or administrators.
+#[endpoint(tags(TAG_USERS))]
+pub async fn list_users(
     app: App,
     visitor: Visitor,
     room: Room,
     input: Valid<Query<NumberedPage>>,
-) -> Result<Large<Accounts>, Failure> {
+) -> Result<Large<UserPage>, Failure> {
     let Query(part) = input.0;
     directory::refuse_browsing(app.config.users.directory, visitor.0.as_ref())?;
     let (reach, shows) = (part.reach(), app.clone());
     let read = move |db: &Read| {
         let room = room.take(part.page_size)?;
         let (total, found) = directory::list_numbered(db, part.offset(), part.page_size)?;
-        let users = found.into_iter().map(|user| Account::to(&shows, &visitor, user)).collect();
-        room.write(&Accounts { users, total, page: part.page, page_size: part.page_size })
+        let users = found.into_iter().map(|user| UserOut::to(&shows, &visitor, user)).collect();
+        room.write(&UserPage { users, total, page: part.page, page_size: part.page_size })
     };
     Ok(app.db.page(reach, read).await?)
 }
 
 /// Get a user
-#[endpoint(operation_id = "get_account", tags(TAG_USERS))]
-pub async fn get_account(
+///
+/// A page of the directory of users. The server's settings say who may read it: everybody, users or administrators.
+#[endpoint(tags(TAG_USERS))]
+pub async fn get_user(
     app: App,
     visitor: Visitor,
-    input: Valid<Path<AccountPath>>,
-) -> Result<Done<Account>, Failure> {
+    input: Valid<Path<UserPath>>,
+) -> Result<Done<UserOut>, Failure> {
     let Path(path) = input.0;
     directory::refuse_browsing(app.config.users.directory, visitor.0.as_ref())?;
     let user = app.db.read(|db| users::by_id(db, path.id))?;
-    Ok(Done(Account::to(&app, &visitor, user)))
+    Ok(Done(UserOut::to(&app, &visitor, user)))
 }
 
-/// Change an account
+/// Change a user
 ///
-/// The caller's own; anybody's for administrators. A new e-mail address is unconfirmed and is asked to confirm itself by
-/// a letter; a letter to the old one has a link that puts it back for seven days.
-#[endpoint(operation_id = "update_account", tags(TAG_USERS))]
-pub async fn update_account(
+/// Users change their own account, administrators any account. A new e-mail address is unconfirmed until the link in a letter to it
+/// is used. A letter to the old address has a link that puts it back, for seven days.
+#[endpoint(tags(TAG_USERS))]
+pub async fn update_user(
     app: App,
     caller: Caller,
     from: Address,
-    input: Valid<(Path<AccountPath>, Json<AccountUpdate>)>,
-) -> Result<Done<Account>, Failure> {
-    let (Path(path), Json(AccountUpdate(update))) = input.0;
+    input: Valid<(Path<UserPath>, Json<UserUpdate>)>,
+) -> Result<Done<UserOut>, Failure> {
+    let (Path(path), Json(UserUpdate(update))) = input.0;
     update.admit(&app, &caller, from, |db| users::by_id(db, path.id)).await?;
     let room = update.patch.room();
     let change = move |db: &WriteAs| users::update(db, &users::by_id(db, path.id)?, &update.patch);
     let user = app.auth.write_as(&app.db, caller, room, change).await?;
-    Ok(Done(Account::whole(user)))
+    Ok(Done(UserOut::whole(user)))
 }
 
-/// Delete an account
+/// Delete a user
 ///
-/// One's own; anybody's for administrators. The todos go, too.
-#[endpoint(operation_id = "delete_account", tags(TAG_USERS))]
-pub async fn delete_account(
+/// Users delete their own account, administrators any account. The todos are deleted as well.
+#[endpoint(tags(TAG_USERS))]
+pub async fn delete_user(
     app: App,
     caller: Caller,
-    input: Valid<Path<AccountPath>>,
+    input: Valid<Path<UserPath>>,
 ) -> Result<NoContent, Failure> {
     let Path(path) = input.0;
     app.take_away_as(caller, move |db| users::delete(db, &users::by_id(db, path.id)?)).await?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::anyhow;
 use argon2::password_hash::phc::{Output, ParamsString, Salt};
 use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, PasswordHash, Version};
+use icu_normalizer::ComposingNormalizer;
 use zeroize::Zeroizing;
 
 pub use super::weakness::{Weakness, weakness};
@@ -46,25 +47,47 @@ pub struct Settings {
     pub queue: usize,
 }
 
-/// A password as it was typed. It is never printed, and it is wiped when it is dropped.
+/// A password. It is never printed, and it is wiped when it is dropped.
 #[derive(Clone)]
-pub struct Password(Zeroizing<String>);
+pub struct Password {
+    text: Zeroizing<String>,
+    /// As it was typed, where that is another text: hashes are of this that are older than the mapping.
+    typed: Option<Zeroizing<String>>,
+}
 
 impl Password {
-    /// Takes it exactly as it is: no trimming, no normal form.
-    pub fn new(text: String) -> Self {
-        Self(Zeroizing::new(text))
+    /// Takes a password as it was typed and maps it as OpaqueString does (RFC 8265 §4.2.2): every other blank to a space, the
+    /// text to normal form C. Nothing is refused or trimmed, and what would become too long by this stays as it is.
+    pub fn new(typed: String) -> Self {
+        let typed = Zeroizing::new(typed);
+        // What one character is made of takes at most three times its bytes.
+        if typed.is_ascii() || typed.len() > 3 * 4 * PASSWORD_LEN_MAX {
+            return Self { text: typed, typed: None };
+        }
+        let mut text = Zeroizing::new(String::with_capacity(3 * typed.len()));
+        text.extend(ComposingNormalizer::new_nfc().normalize_iter(typed.chars().map(plain_blank)));
+        match (text == typed, is_too_long(&text), is_too_long(&typed)) {
+            (true, ..) | (false, true, false) => Self { text: typed, typed: None },
+            (false, _, true) => Self { text, typed: None },
+            (false, false, false) => Self { text, typed: Some(typed) },
+        }
     }
 
-    /// The text, to be judged by `weakness`.
+    /// The text that counts, to be judged by `weakness`.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
+}
 
-    /// Longer than any that was ever accepted.
-    fn is_too_long(&self) -> bool {
-        self.0.len() > 4 * PASSWORD_LEN_MAX || self.0.chars().count() > PASSWORD_LEN_MAX
-    }
+/// The space in place of any other character of Unicode's category Zs.
+fn plain_blank(c: char) -> char {
+    let is_blank = c.is_whitespace() && !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}');
+    if is_blank { ' ' } else { c }
+}
+
+/// Longer than any password that was ever accepted.
+fn is_too_long(text: &str) -> bool {
+    text.len() > 4 * PASSWORD_LEN_MAX || text.chars().count() > PASSWORD_LEN_MAX
 }
 
 impl fmt::Debug for Password {
@@ -80,7 +103,7 @@ pub enum Verdict {
     Wrong,
     /// It is.
     Right {
-        /// It was hashed with other settings than today's and should be hashed anew.
+        /// It was hashed with other settings than today's, or as it was typed, and should be hashed anew.
         outdated: bool,
     },
 }
@@ -147,7 +170,8 @@ impl Hasher {
 
     /// Holds a password against the stored PHC string, or against nobody's: that takes as long and is always
     /// `Wrong`, so that the time does not tell who is registered. So is a password that is too long to be
-    /// anybody's. Refused as `Busy` when too many wait, or it waited for 5 s.
+    /// anybody's. One that was typed in another form than it has now is tried in either, which takes twice as long for
+    /// anybody. Refused as `Busy` when too many wait, or it waited for 5 s.
     ///
     /// `proceed` is asked on the hashing thread right before the hashing, when the wait in the queue is over; its
     /// refusal is the answer. A caller that goes away while waiting is forgotten, and `proceed` never asked.
@@ -182,7 +206,7 @@ impl Shared {
                     .map_err(|error| anyhow!("{error}"))
                     .context("writing down the salt of a hash")?,
             ),
-            hash: Some(derive(password.0.as_bytes(), &salt, &self.params, memory)?),
+            hash: Some(derive(password.text.as_bytes(), &salt, &self.params, memory)?),
         };
         Ok(hash.to_string())
     }
@@ -190,15 +214,21 @@ impl Shared {
     fn verify(&self, password: &Password, stored: Option<&str>, memory: &mut Vec<Block>) -> Result<Verdict> {
         let known = stored.map(Stored::parse).transpose()?;
         let against = known.as_ref().unwrap_or(&self.nobody);
-        let too_long = password.is_too_long();
-        let tried = if too_long { b"stands in for what is too long" } else { password.0.as_bytes() };
-        let derived = derive(tried, &against.salt, &against.params, memory)?;
+        let too_long = is_too_long(&password.text);
+        let tried = if too_long { b"stands in for what is too long" } else { password.text.as_bytes() };
         // `Output` compares in constant time.
-        let right = derived == against.output;
-        if !right || too_long || known.is_none() {
+        let mut is = |text: &[u8]| -> Result<bool> {
+            Ok(derive(text, &against.salt, &against.params, memory)? == against.output)
+        };
+        let right = is(tried)?;
+        let as_typed = match &password.typed {
+            Some(typed) if !right => is(typed.as_bytes())?,
+            _ => false,
+        };
+        if !right && !as_typed || too_long || known.is_none() {
             return Ok(Verdict::Wrong);
         }
-        let outdated = against.params != self.params || against.salt.len() < SALT_BYTES;
+        let outdated = as_typed || against.params != self.params || against.salt.len() < SALT_BYTES;
         Ok(Verdict::Right { outdated })
     }
 }
@@ -230,6 +260,8 @@ fn is_bearable(params: &Params) -> bool {
 }
 
 fn derive(password: &[u8], salt: &[u8], params: &Params, memory: &mut Vec<Block>) -> Result<Output> {
+    #[cfg(test)]
+    tests::DERIVED.with(|derived| derived.set(derived.get() + 1));
     let blocks = params.block_count();
     if memory.len() < blocks {
         *memory = Vec::with_capacity(blocks.max(MAPPED_BLOCKS));
@@ -250,6 +282,7 @@ fn output(bytes: &[u8]) -> Result<Output> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::time::Duration;
 
     use super::*;
@@ -264,6 +297,90 @@ mod tests {
 
     fn password(text: &str) -> Password {
         Password::new(text.to_owned())
+    }
+
+    thread_local! {
+        /// How many hashes this thread has made.
+        pub(super) static DERIVED: Cell<usize> = const { Cell::new(0) };
+    }
+
+    /// The password of this very text, as all were before they were mapped.
+    fn raw(text: &str) -> Password {
+        Password { text: text.to_owned().into(), typed: None }
+    }
+
+    #[test]
+    fn a_password_is_mapped_as_an_opaque_string_and_never_refused() {
+        let blanks = "\u{a0}\u{1680}\u{2000}\u{2001}\u{2002}\u{2003}\u{2004}\u{2005}\u{2006}\u{2007}\u{2008}\u{2009}\
+                      \u{200a}\u{202f}\u{205f}\u{3000}";
+        let same = "Ａb\tc\nd\u{85}\u{2028}\u{2029}\u{200b}\u{180e}\u{feff}\u{202e}ß ı\u{378}\u{e000}²ﬁ";
+        let long = "e\u{301}".repeat(PASSWORD_LEN_MAX);
+        for (typed, expected) in [
+            ("", ""),
+            ("  correct  horse ", "  correct  horse "),
+            ("Rene\u{301}", "Ren\u{e9}"),
+            ("\u{212b}\u{2126}\u{1e9b}\u{323}", "\u{c5}\u{3a9}\u{1e9b}\u{323}"),
+            (blanks, &" ".repeat(16)),
+            (same, same),
+            (&long, &"\u{e9}".repeat(PASSWORD_LEN_MAX)),
+            // What becomes longer than a password may be.
+            (&"\u{fb2c}".repeat(86), &"\u{fb2c}".repeat(86)),
+            (&"\u{fb2c}".repeat(85), &"\u{5e9}\u{5bc}\u{5c1}".repeat(85)),
+        ] {
+            let password = password(typed);
+            assert_eq!(password.as_str(), expected, "{typed:?}");
+            let other = (typed != expected && !is_too_long(typed)).then_some(typed);
+            assert_eq!(password.typed.as_ref().map(|typed| typed.as_str()), other, "{typed:?}");
+        }
+        let hostile = "e\u{301}".repeat(1_000_000);
+        assert!(is_too_long(password(&hostile).as_str()));
+    }
+
+    #[test]
+    fn a_hash_of_the_password_as_it_was_typed_is_right_and_outdated() {
+        let hasher = hasher(SMALL);
+        let (nfd, nfc) = ("Rene\u{301} Descartes", "Ren\u{e9} Descartes");
+        let verify = |typed: &str, stored: &str| {
+            hasher.shared.verify(&password(typed), Some(stored), &mut Vec::new()).unwrap()
+        };
+        let (of_nfd, of_nfc) =
+            (hasher.hash_blocking(&raw(nfd)).unwrap(), hasher.hash_blocking(&raw(nfc)).unwrap());
+        for (typed, stored, expected) in [
+            (nfd, &of_nfd, Verdict::Right { outdated: true }),
+            (nfc, &of_nfd, Verdict::Wrong),
+            (nfd, &of_nfc, Verdict::Right { outdated: false }),
+            (nfc, &of_nfc, Verdict::Right { outdated: false }),
+        ] {
+            assert_eq!(verify(typed, stored), expected, "{typed:?}");
+        }
+        let anew = hasher.hash_blocking(&password(nfd)).unwrap();
+        assert_eq!(verify(nfc, &anew), Verdict::Right { outdated: false });
+    }
+
+    #[test]
+    fn as_many_hashes_are_made_for_nobody_as_for_a_user_whatever_was_typed() {
+        let hasher = hasher(SMALL);
+        let stored = hasher.hash_blocking(&password("a secret of mine")).unwrap();
+        let hashes = |typed: &str, stored: Option<&str>| {
+            let before = DERIVED.get();
+            let verdict = hasher.shared.verify(&password(typed), stored, &mut Vec::new()).unwrap();
+            assert_eq!(verdict, Verdict::Wrong, "{typed:?}");
+            DERIVED.get() - before
+        };
+        for (typed, expected) in [
+            ("no secret", 1),
+            ("n\u{f3} secret", 1),
+            ("no\u{301} secret", 2),
+            ("no\u{a0}secret", 2),
+            (&"\u{fb2c}".repeat(86), 1),
+            (&"o\u{301}".repeat(257), 1),
+            (&"o\u{301}".repeat(200), 1),
+            (&"x".repeat(257), 1),
+        ] {
+            for stored in [Some(stored.as_str()), None] {
+                assert_eq!(hashes(typed, stored), expected, "{typed:?}");
+            }
+        }
     }
 
     #[test]

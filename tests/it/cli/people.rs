@@ -65,6 +65,9 @@ async fn an_administrator_who_cannot_be_made_leaves_nothing_behind() {
     check(ADA, &username, "Analytical", "the password is the user's own e-mail address or username").await;
     check(ADA, &["--username", "a@b"], PASSWORD, "a username has 3 to 50 characters and no @").await;
     check(ADA, &["--username", "ab"], PASSWORD, "a username has 3 to 50 characters and no @").await;
+    check(ADA, &["--username", "ada "], PASSWORD, "Username must not begin or end with a blank").await;
+    check(ADA, &["--username", "a\u{200b}da"], PASSWORD, "Username must not contain zero-width characters")
+        .await;
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ async fn the_name_made_of_anothers_number_is_taken_while_that_user_has_no_name()
     assert_eq!(look_up::<i64>(&house, "select id from users where username = 'ada'"), 3);
     let nobody = house.sign_in("nobody", String::new()).await;
     let taken = "Username already taken";
-    for name in ["user_1", "USER_1", "User_2"] {
+    for name in ["user_1", "USER_1", "User_2", "ｕｓｅｒ_1", "u\u{17f}er_１"] {
         let mut mine = registration("mine");
         mine["username"] = json!(name);
         let refused = house.post("/api/v1.0/auth/register", mine).await;
