@@ -56,7 +56,7 @@ pub struct Listen {
 /// What can be asked.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serves the APIs until SIGTERM or Ctrl-C (also done without a command)
+    /// Serves the APIs until SIGTERM, Ctrl-C or the end of the terminal (also done without a command)
     #[command(after_help = "Example:\n  satchel serve --host 0.0.0.0 --port 9000 --data /var/lib/satchel")]
     Serve(Listen),
     /// Shows the schema's state, or moves it forward or back
@@ -331,6 +331,9 @@ fn run(cli: Cli) -> Result<()> {
     match command {
         Command::Serve(_) => serve::run(config),
         Command::Migrate(command) => migrate::run(&config, command),
+    for ignored in &config.ignored {
+        tracing::warn!("{ignored}");
+    }
         Command::Admin(command) => admin::run(&config, command),
         Command::Keys(command) => keys::run(&config, command),
         Command::Db(command) => db::run(&config, command),

@@ -53,6 +53,9 @@ pub struct Config {
     /// The settings that differ from their defaults, in the order of `config.toml`.
     #[serde(skip)]
     pub changed: Vec<Changed>,
+    /// A sentence for each variable that looks like one of ours and was not taken.
+    #[serde(skip)]
+    pub ignored: Vec<String>,
 }
 
 /// A setting that is not its default.
