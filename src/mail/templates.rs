@@ -103,12 +103,14 @@ this is Satchel at {public_url}, writing to {email}.
     let html = format!(
         r#"<!doctype html>
 <html lang="en">
-<head><meta charset="utf-8"><title>{subject}</title></head>
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{subject}</title></head>
 <body style="font-family: sans-serif; line-height: 1.5; max-width: 36em; margin: 2em auto; padding: 0 1em">
+<div style="overflow-wrap: anywhere; word-break: break-word">
 <p>Hello,</p>
 <p>this is Satchel at {site}, writing to {to}.</p>
 <p>{why}</p>
 {link_html}<p>{otherwise}</p>
+</div>
 </body>
 </html>
 "#,
