@@ -117,7 +117,8 @@ impl Config {
         self.server.data.join("keys")
     }
 
-    /// How long a token of any API can be good: so long a key that no longer signs must verify.
+    /// How long a token of any API can be good, and a minute for a clock that is set back and a server that notices late: so
+    /// long a key that no longer signs must verify.
     pub fn longest_token(&self) -> Duration {
         let apis = [
             self.bookshelf.lifetimes(),
@@ -127,7 +128,7 @@ impl Config {
             self.contactbook.lifetimes(),
         ];
         let longest = apis.map(Lifetimes::session).into_iter().max().unwrap_or_default();
-        longest + Duration::from_secs(self.auth.leeway_seconds)
+        longest + Duration::from_secs(self.auth.leeway_seconds + 60)
     }
 
     /// Where letters are written when they become files.
