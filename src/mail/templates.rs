@@ -160,6 +160,16 @@ mod tests {
         assert!(words.text.contains(email));
     }
 
+    /// Tried in a browser: without it a letter was 1169 pixels wide on a screen of 500.
+    #[test]
+    fn an_address_that_is_wider_than_a_phone_wraps() {
+        let link = Link { token: "t".repeat(43), lifetime: Duration::from_secs(60) };
+        let html = words(Purpose::ConfirmEmail, "https://a.example", "ada@example.com", Some(&link)).html;
+        let body =
+            html.split_once("<div style=\"overflow-wrap: anywhere; word-break: break-word\">").unwrap().1;
+        assert!(body.contains("ada@example.com") && body.contains(&link.token), "{html}");
+    }
+
     #[test]
     fn a_letter_loads_nothing() {
         let link = Link { token: "token".into(), lifetime: Duration::from_secs(60) };
