@@ -196,35 +196,37 @@ pub fn rotate(dir: &Path, at_once: bool, clock: &Clock, keep: Duration) -> Resul
     }
     let signer = signing(&old, |name| name, now);
     let next = old.iter().find(|name| name.retired.is_none() && name.from > now.seconds());
-    let next = next.filter(|next| signer.is_some_and(|signer| signer != *next));
-    let (from, ends) = match (signer, old.first()) {
-        (Some(_), Some(newest)) if !at_once => {
-            // Later than every other, whatever the clock says, because the newest signs.
-            let from = now.plus(PUBLISHED_FIRST).max(Timestamp::from_seconds(newest.from + 1));
-            next.map_or((from, from), |next| (next.at(), next.at()))
-        }
-        _ => (now, now),
-    };
-    let new = match next {
-        Some(next) if !at_once => {
-            if signer.is_some_and(|signer| signer.retired.is_some()) {
-                let text = format!(
-                    "{} is published already and signs from {from} on, when no copy of the published keys lacks it any \
-                     more: wait for that, or say `--now`",
-                    next.kid
-                );
-                return Err(Error::fault(text));
+    match (signer, next) {
+        (Some(signer), Some(next)) if !at_once && signer != next => {
+            if signer.retired.is_some() {
+                return Err(Error::fault(format!(
+                    "{} is published already and signs from {} on, when no copy of the published keys lacks it any more: wait \
+                     for that, or say `--now`",
+                    next.kid,
+                    next.at()
+                )));
             }
-            next.kid.clone()
+            retire_for(dir, &old, next)?;
+            return Ok(KeyInfo { kid: next.kid.clone(), from: next.at(), state: State::Published });
         }
-        _ => create(dir, from, clock)?.kid,
-    };
-    let lives = |name: &&Name| name.retired.is_none_or(|at| at > ends.seconds());
-    for name in old.iter().filter(lives).filter(|name| name.kid != new) {
-        set_retired(dir, name, ends)?;
+        _ => {}
     }
-    let state = if from > now { State::Published } else { State::Signing { until: None } };
-    Ok(KeyInfo { kid: new, from, state })
+    let (from, state) = match old.first() {
+        // Later than every other, whatever the clock says, because the newest signs.
+        Some(newest) if signer.is_some() && !at_once => {
+            (now.plus(PUBLISHED_FIRST).max(Timestamp::from_seconds(newest.from + 1)), State::Published)
+        }
+        _ => (now, State::Signing { until: None }),
+    };
+    let new = create(dir, from, clock)?;
+    retire_for(dir, &old, &new)?;
+    Ok(KeyInfo { kid: new.kid, from, state })
+}
+
+/// Has every other key sign until this one does, and no longer.
+fn retire_for(dir: &Path, others: &[Name], new: &Name) -> Result<()> {
+    let lives = |name: &&Name| name.retired.is_none_or(|at| at > new.from) && name.kid != new.kid;
+    others.iter().filter(lives).try_for_each(|name| set_retired(dir, name, new.at()))
 }
 
 /// Retires a key that does not sign; with `at_once` its file is removed, and every token it signed ends.
@@ -302,7 +304,7 @@ pub fn stamp(dir: &Path) -> Result<Stamp> {
 }
 
 /// The name of a key's file.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, PartialEq, Eq)]
 struct Name {
     /// From when it signs, in Unix seconds.
     from: i64,
@@ -314,6 +316,10 @@ struct Name {
 impl Name {
     fn at(&self) -> Timestamp {
         Timestamp::from_seconds(self.from)
+    }
+
+    fn order(&self) -> (i64, bool, &str) {
+        (self.from, self.retired.is_none(), &self.kid)
     }
 
     fn parse(file: &str) -> Option<Self> {
@@ -352,7 +358,8 @@ fn names(dir: &Path) -> Result<Vec<Name>> {
             None => {}
         }
     }
-    names.sort_unstable_by(|one, other| other.cmp(one));
+    // Of two of the same second, the one that goes on is the newer.
+    names.sort_unstable_by(|one, other| other.order().cmp(&one.order()));
     Ok(names)
 }
 
