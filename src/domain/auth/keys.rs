@@ -220,7 +220,7 @@ pub fn rotate(dir: &Path, at_once: bool, clock: &Clock, keep: Duration) -> Resul
     };
     let new = create(dir, from, clock)?;
     retire_for(dir, &old, &new)?;
-    Ok(KeyInfo { kid: new.kid, from, state })
+    Ok(KeyInfo { from: new.at(), kid: new.kid, state })
 }
 
 /// Has every other key sign until this one does, and no longer.
