@@ -11,17 +11,22 @@ mod todolist;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use salvo::http::StatusCode;
-use salvo::oapi::{ToSchema, endpoint};
-use salvo::{Router, Service, Writer};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use salvo::http::header::{CACHE_CONTROL, ETAG, HeaderValue, IF_NONE_MATCH};
+use salvo::http::{HeaderMap, StatusCode};
+use salvo::oapi::{Components, EndpointOutRegister, Operation, Response as Described, ToSchema, endpoint};
+use salvo::{Depot, Request, Response, Router, Service, Writer, async_trait};
 use salvo_compression::{Compression, CompressionLevel};
 use salvo_cors::Cors;
 use serde::Serialize;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 pub use self::document::document;
 use crate::app::App;
+use crate::domain::auth::keys::PUBLISHED_FOR;
 use crate::error::{Act, Refusal};
 use crate::http::answer::{Done, Failure, Message, Voice};
 use crate::http::docs;
@@ -169,11 +174,52 @@ struct KeySet {
     keys: Value,
 }
 
+/// The set, which may be kept for a while, or that it is still the one that was sent before.
+struct PublishedKeys(KeySet);
+
+#[async_trait]
+impl Writer for PublishedKeys {
+    async fn write(self, request: &mut Request, depot: &mut Depot, response: &mut Response) {
+        let digest = Sha256::digest(self.0.keys.to_string());
+        // Weak, since the answer may be compressed (RFC 9110 §8.8.1).
+        let tag = format!("W/\"{}\"", URL_SAFE_NO_PAD.encode(&digest[..16]));
+        let max_age = format!("public, max-age={}", PUBLISHED_FOR.as_secs());
+        let is_known = knows(request.headers(), &tag);
+        for (name, value) in [(ETAG, tag), (CACHE_CONTROL, max_age)] {
+            response.headers_mut().insert(name, HeaderValue::try_from(value).expect("it is ASCII"));
+        }
+        if is_known {
+            response.status_code(StatusCode::NOT_MODIFIED);
+        } else {
+            Done(self.0).write(request, depot, response).await;
+        }
+    }
+}
+
+impl EndpointOutRegister for PublishedKeys {
+    fn register(components: &mut Components, operation: &mut Operation) {
+        Done::<KeySet>::register(components, operation);
+        operation.responses.insert("304", Described::new("The keys are those of the tag in `If-None-Match`"));
+    }
+}
+
+/// Whether the client has what this weak tag is of (RFC 9110 §13.1.2).
+fn knows(headers: &HeaderMap, tag: &str) -> bool {
+    let opaque = tag.trim_start_matches("W/");
+    let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    // A comma within another tag cuts that into pieces, none of which is this one.
+    values
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == opaque)
+}
+
 /// Get the public signing keys
 ///
-/// Other services verify tokens with them, without asking this server: EdDSA over Ed25519 (RFC 8037).
+/// Other services verify tokens with them, without asking this server: EdDSA over Ed25519 (RFC 8037). They may keep a copy for
+/// five minutes: a new key is published for longer than that before it signs.
 #[endpoint(tags(TAG_STATUS))]
-async fn get_signing_keys(app: App) -> Result<Done<KeySet>, Failure> {
+async fn get_signing_keys(app: App) -> Result<PublishedKeys, Failure> {
     let mut set = app.auth.jwks();
-    Ok(Done(KeySet { keys: set["keys"].take() }))
+    Ok(PublishedKeys(KeySet { keys: set["keys"].take() }))
 }

@@ -7,7 +7,7 @@ use crate::cli::{KeysCommand, say};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::DirLock;
-use crate::domain::auth::keys::{self, Keyring, State};
+use crate::domain::auth::keys::{self, Keyring, PUBLISHED_FOR, State};
 use crate::error::{Error, Result};
 
 /// How long a running server has to take changed keys over, in seconds.
@@ -21,16 +21,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// A fault of one sentence when it cannot be done, or when a running server does not take the keys over.
 pub fn run(config: &Config, command: KeysCommand) -> Result<()> {
     let (directory, clock, keep) = (config.keys(), Clock::system(), config.longest_token());
+    let is_sudden = matches!(command, KeysCommand::Rotate { now: true });
     let (kid, done, from_now_on) = match command {
         KeysCommand::List => return list(config, &clock),
-        KeysCommand::Rotate => {
-            // A directory without keys gets its first one, which then is the one that is rotated.
-            Keyring::open(&directory, &clock, keep)?;
-            (keys::rotate(&directory, &clock, keep)?.kid, "signs", " from now on")
+        KeysCommand::Rotate { now } => {
+            let new = keys::rotate(&directory, now, &clock, keep)?;
+            match new.state {
+                State::Published => (new.kid, format!("is published, and signs from {} on", new.from), ""),
+                _ => (new.kid, String::from("signs"), " from now on"),
+            }
         }
         KeysCommand::Retire { kid, now } => {
             keys::retire(&directory, &kid, now, &clock, keep)?;
-            (kid, if now { "is gone" } else { "verifies until its last token has expired" }, "")
+            let done = if now { "is gone" } else { "verifies until its last token has expired" };
+            (kid, String::from(done), "")
         }
     };
     let when = match taken_over(config)? {
@@ -43,7 +47,14 @@ pub fn run(config: &Config, command: KeysCommand) -> Result<()> {
             )));
         }
     };
-    say(format_args!("{kid} {done}{when}"))
+    say(format_args!("{kid} {done}{when}"))?;
+    if is_sudden {
+        say(format_args!(
+            "Whoever keeps a copy of /.well-known/jwks.json may refuse new tokens until it is renewed: for {} minutes at most",
+            PUBLISHED_FOR.as_secs() / 60
+        ))?;
+    }
+    Ok(())
 }
 
 fn list(config: &Config, clock: &Clock) -> Result<()> {
@@ -52,11 +63,13 @@ fn list(config: &Config, clock: &Clock) -> Result<()> {
     };
     for key in ring.list() {
         let state = match key.state {
-            State::Signing => String::from("signs and verifies"),
+            State::Published => String::from("is published, signs from then on"),
+            State::Signing { until: None } => String::from("signs and verifies"),
+            State::Signing { until: Some(until) } => format!("signs and verifies, until {until}"),
             State::Verifying => String::from("verifies"),
             State::Retired { until } => format!("retired, verifies until {until}"),
         };
-        say(format_args!("{}  made {}  {state}", key.kid, key.created))?;
+        say(format_args!("{}  from {}  {state}", key.kid, key.from))?;
     }
     Ok(())
 }

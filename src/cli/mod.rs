@@ -56,7 +56,7 @@ pub struct Listen {
 /// What can be asked.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serves the APIs until SIGTERM or Ctrl-C (also done without a command)
+    /// Serves the APIs until SIGTERM, Ctrl-C or the end of the terminal (also done without a command)
     #[command(after_help = "Example:\n  satchel serve --host 0.0.0.0 --port 9000 --data /var/lib/satchel")]
     Serve(Listen),
     /// Shows the schema's state, or moves it forward or back
@@ -196,9 +196,16 @@ pub enum KeysCommand {
     /// Lists the keys and says what each is good for
     #[command(after_help = "Example:\n  satchel keys list")]
     List,
-    /// Makes a new key, which signs from now on; the old one is retired and verifies until its last token has expired
-    #[command(after_help = "Example:\n  satchel keys rotate")]
-    Rotate,
+    /// Makes a new key, which is published now and signs six minutes later; the old one then verifies until its last token has expired
+    ///
+    /// Whoever verifies tokens may keep a copy of the published keys for five minutes: a key that signs sooner makes tokens that
+    /// they refuse.
+    #[command(after_help = "Examples:\n  satchel keys rotate\n  satchel keys rotate --now")]
+    Rotate {
+        /// Has the new key sign at once, because the old one has leaked: other verifiers may refuse new tokens for five minutes
+        #[arg(long)]
+        now: bool,
+    },
     /// Retires a key that a broken-off rotation left verifying, or with --now ends any but the signing one
     #[command(
         after_help = "Examples:\n  satchel keys retire 7mQzP3gTn0Jv0mR5mW2cYH9xk1d4uE6sLbB8aVfXo_Q\n  satchel keys retire --now 7mQzP3gTn0Jv0mR5mW2cYH9xk1d4uE6sLbB8aVfXo_Q\n\n`satchel keys list` shows the ids."
@@ -323,6 +330,9 @@ fn run(cli: Cli) -> Result<()> {
         Command::Serve(_) => telemetry::init(&config.log)?,
         // A command says on stdout what it did; its log is for what went wrong.
         _ => telemetry::init(&Log { level: String::from("warn"), ..config.log.clone() })?,
+    }
+    for ignored in &config.ignored {
+        tracing::warn!("{ignored}");
     }
     process::forbid_core_dumps();
     if command.writes() {

@@ -24,6 +24,16 @@ pub fn forbid_core_dumps() {
     }
 }
 
+/// Whether whoever started this process had it ignore SIGHUP, as `nohup` does. Where the system does not tell, it is taken
+/// not to: under `nohup` there is no terminal either, and then the signal ends nothing.
+pub fn ignores_hang_up() -> bool {
+    // A mask in hexadecimal digits: the first signal is the lowest bit (proc(5)).
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    mask & (1 << (rustix::process::Signal::HUP.as_raw() - 1)) != 0
+}
+
 /// Lets the process open as many files as the system allows it, and takes connections only for as many.
 pub fn raise_open_files(config: &mut Config) {
     let limit = getrlimit(Resource::Nofile);

@@ -1,5 +1,6 @@
 //! `satchel serve`: opens everything, listens, says where, and stops when told to.
 
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use crate::http::connections::{self, Connections, Rules};
 /// How long the letter in hand may take at the end, however short the settings are.
 const LETTER_ENDS_AFTER: Duration = Duration::from_secs(1);
 
-/// Runs the server until SIGTERM or Ctrl-C.
+/// Runs the server until SIGTERM or Ctrl-C, or until the terminal hangs up.
 ///
 /// # Errors
 /// A fault of one sentence when something that it needs cannot be had.
@@ -158,16 +159,32 @@ fn not_bound(config: &Config, wanted: SocketAddr, error: &std::io::Error) -> Err
     Error::fault(format!("cannot listen on {wanted}: {}", crate::cli::reason(error)))
 }
 
-/// Resolves at SIGTERM or Ctrl-C.
+/// Resolves at SIGTERM or Ctrl-C, or when the terminal that this was started from hangs up.
 fn stop_signal() -> Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let listen = |kind| signal(kind).map_err(anyhow::Error::from).context("listening for signals");
     let mut terminate = listen(SignalKind::terminate())?;
     let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut hang_up = if process::ignores_hang_up() { None } else { Some(listen(SignalKind::hangup())?) };
+    // Once it has hung up it is none any more.
+    let has_terminal = io::stdin().is_terminal() || io::stdout().is_terminal() || io::stderr().is_terminal();
+    let hung_up = async move {
+        let Some(hang_up) = &mut hang_up else { return std::future::pending().await };
+        while hang_up.recv().await.is_some() {
+            if has_terminal {
+                return;
+            }
+            tracing::info!(
+                "SIGHUP is ignored: changed keys are noticed without it, changed settings are read at the next start"
+            );
+        }
+        std::future::pending().await
+    };
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            () = hung_up => {}
         }
     })
 }

@@ -41,7 +41,7 @@ pub(super) fn load(
     env: impl Iterator<Item = (String, String)>,
     flags: &Overrides,
 ) -> Result<Config> {
-    let mut loading = Loading { given: Vec::new() };
+    let mut loading = Loading { given: Vec::new(), ignored: Vec::new() };
     loading.add_file(file)?;
     loading.add_environment(env)?;
     loading.add_flags(flags)?;
@@ -50,6 +50,7 @@ pub(super) fn load(
     let mut config: Config =
         loading.table().try_into().map_err(|error: toml::de::Error| Error::fault(error.to_string()))?;
     config.changed = loading.changed(&default);
+    config.ignored = std::mem::take(&mut loading.ignored);
     loading.check_together(&config)?;
     Ok(config)
 }
@@ -64,6 +65,8 @@ struct Given {
 /// What was given so far, every value checked by itself, a later one in the place of an earlier.
 struct Loading {
     given: Vec<Given>,
+    /// What is to be said of variables that were not taken.
+    ignored: Vec<String>,
 }
 
 impl Loading {
@@ -116,28 +119,44 @@ impl Loading {
     fn add_environment(&mut self, env: impl Iterator<Item = (String, String)>) -> Result<()> {
         let mut ours: Vec<_> = env.filter(|(name, _)| name.starts_with(PREFIX)).collect();
         ours.sort();
+        let (mut platforms, variables) = (Vec::new(), SETTINGS.iter().map(|(key, _)| (*key, variable(key))));
+        let variables: Vec<_> = variables.collect();
         for (name, text) in ours {
-            let known = SETTINGS.iter().find(|(key, _)| variable(key) == name);
-            match known {
+            match variables.iter().find(|(_, variable)| *variable == name) {
                 Some((key, _)) => self.add(key, &name, |allowed| allowed.read(&text))?,
-                None => {
-                    // Other programs may use the prefix; a name that is nearly ours, or has a section, is a slip.
-                    let variables: Vec<_> = SETTINGS.iter().map(|(key, _)| variable(key)).collect();
-                    let most = if name.contains("__") { 4 } else { 2 };
-                    let meant = nearest(&name, variables.iter().map(String::as_str), most);
-                    match meant {
-                        Some(meant) => {
-                            return Err(Error::fault(format!(
-                                "{name}: unknown variable (did you mean {meant}?)"
-                            )));
-                        }
-                        None if name.contains("__") => {
-                            return Err(Error::fault(format!("{name}: unknown variable")));
-                        }
-                        None => {}
-                    }
-                }
+                None if is_service_link(&name, &text) => platforms.push(name),
+                None => self.ignore(&name, &variables)?,
             }
+        }
+        if !platforms.is_empty() {
+            self.ignored.push(format!(
+                "{}: ignored, a container platform sets them by itself for Services of such a name; Satchel's variables \
+                 have two underscores after the section ({})",
+                platforms.join(", "),
+                variable("server.port")
+            ));
+        }
+        Ok(())
+    }
+
+    /// Ignores a variable that is not ours: other programs may use the prefix. A name that is nearly one of ours, or
+    /// has a section, is a slip; one that is ours but for its section is told.
+    fn ignore(&mut self, name: &str, variables: &[(&str, String)]) -> Result<()> {
+        let most = if name.contains("__") { 4 } else { 2 };
+        if let Some(meant) = nearest(name, variables.iter().map(|(_, variable)| variable.as_str()), most) {
+            return Err(Error::fault(format!("{name}: unknown variable (did you mean {meant}?)")));
+        }
+        if name.contains("__") {
+            return Err(Error::fault(format!("{name}: unknown variable")));
+        }
+        let bare = name.strip_prefix(PREFIX).unwrap_or(name);
+        let has_name =
+            |variable: &str| variable.strip_suffix(bare).is_some_and(|section| section.ends_with("__"));
+        let meant: Vec<_> =
+            variables.iter().map(|(_, variable)| variable.as_str()).filter(|one| has_name(one)).collect();
+        if !meant.is_empty() {
+            let meant = meant.join(" or ");
+            self.ignored.push(format!("{name}: ignored, there is no such variable (did you mean {meant}?)"));
         }
         Ok(())
     }
@@ -287,6 +306,28 @@ fn insert(table: &mut Table, key: &str, value: Value) {
 /// `server.port` is set by `SATCHEL_SERVER__PORT`.
 fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.replace('.', "__").to_ascii_uppercase())
+}
+
+/// Whether a container platform sets this variable by itself: Kubernetes does so in every container for every Service of
+/// the namespace, in the form of Docker's links as well (`SATCHEL_SERVICE_HOST`, `SATCHEL_PORT_8080_TCP_ADDR`,
+/// `SATCHEL_PORT=tcp://…`), so a Service that is called `satchel` or `satchel-server` makes names that are nearly ours.
+fn is_service_link(name: &str, value: &str) -> bool {
+    const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
+    let is_address = PROTOCOLS.iter().any(|protocol| {
+        value.split_once("://").is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case(protocol))
+    });
+    let words: Vec<_> = name.split('_').collect();
+    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    let of_port = |at: usize| match &words[at..] {
+        ["PORT", number, protocol] => is_number(number) && PROTOCOLS.contains(protocol),
+        ["PORT", number, protocol, "PROTO" | "PORT" | "ADDR"] => {
+            is_number(number) && PROTOCOLS.contains(protocol)
+        }
+        ["PORT"] => is_address,
+        ["SERVICE", "HOST" | "PORT"] | ["SERVICE", "PORT", ..] => true,
+        _ => false,
+    };
+    !name.contains("__") && (1..words.len()).any(of_port)
 }
 
 fn unknown(source: &str, key: &str) -> Error {

@@ -53,6 +53,9 @@ pub struct Config {
     /// The settings that differ from their defaults, in the order of `config.toml`.
     #[serde(skip)]
     pub changed: Vec<Changed>,
+    /// A sentence for each variable that looks like one of ours and was not taken.
+    #[serde(skip)]
+    pub ignored: Vec<String>,
 }
 
 /// A setting that is not its default.
@@ -120,7 +123,8 @@ impl Config {
         self.server.data.join("keys")
     }
 
-    /// How long a token of any API can be good: so long a key that no longer signs must verify.
+    /// How long a token of any API can be good, and a minute for a clock that is set back and a server that notices late: so
+    /// long a key that no longer signs must verify.
     pub fn longest_token(&self) -> Duration {
         let apis = [
             self.bookshelf.lifetimes(),
@@ -130,7 +134,7 @@ impl Config {
             self.contactbook.lifetimes(),
         ];
         let longest = apis.map(Lifetimes::session).into_iter().max().unwrap_or_default();
-        longest + Duration::from_secs(self.auth.leeway_seconds)
+        longest + Duration::from_secs(self.auth.leeway_seconds + 60)
     }
 
     /// Where letters are written when they become files.

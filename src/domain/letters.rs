@@ -241,14 +241,14 @@ pub fn remove(db: &Write, id: LetterId) -> Result<()> {
     Ok(())
 }
 
-/// Keeps a letter that did not leave, to try it again or, after the last attempt, for whoever looks after it. Says
-/// what becomes of it; `None` when a newer one has taken its place.
-pub fn mark_failed(db: &Write, id: LetterId, error: &str) -> Result<Option<State>> {
+/// Keeps a letter that did not leave, to try it again or, after the last attempt or one that was refused for good, for
+/// whoever looks after it. Says what becomes of it; `None` when a newer one has taken its place.
+pub fn mark_failed(db: &Write, id: LetterId, error: &str, for_good: bool) -> Result<Option<State>> {
     let sql = "select attempts from letters where id = :id";
     let Some(attempts) = db.one(sql, named_params! { ":id": id }, |row| row.get::<_, i64>(0))? else {
         return Ok(None);
     };
-    let dead = attempts >= ATTEMPTS_MAX;
+    let dead = for_good || attempts >= ATTEMPTS_MAX;
     let next_at = if dead { db.now } else { db.now.plus(wait(attempts)) };
     let error: String = error.chars().take(ERROR_LEN_MAX).collect();
     let sql = "update letters set state = iif(:dead, 'dead', 'waiting'), next_at = :next, last_error = :error

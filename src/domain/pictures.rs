@@ -2,7 +2,10 @@
 //!
 //! What comes in is judged by its bytes alone: a declared type or name counts for nothing. What goes out was drawn
 //! anew from pixels, so nothing of the upload's own bytes (place, camera, comments, a second file behind the first)
-//! is left in it.
+//! is left in it. Its colours are sRGB, whatever profile the upload came with.
+
+mod colours;
+mod endings;
 
 use std::io::Cursor;
 use std::net::IpAddr;
@@ -16,6 +19,7 @@ use image::{
     DynamicImage, GenericImageView, ImageDecoder, ImageFormat, ImageReader, ImageResult, Limits, RgbaImage,
 };
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use sha2::{Digest, Sha256};
 
 use super::pool::{Pool, Rank};
 use crate::error::{Context, Error, Refusal, Result};
@@ -105,10 +109,14 @@ impl Studio {
 /// Makes a picture of an upload: turned upright, cut to the square in its middle, scaled, and encoded anew as
 /// JPEG, or as PNG if anything shows through. Of an animation it takes the first frame. It takes up to a second.
 ///
+/// Colours become sRGB by the upload's ICC profile, when that is one of RGB or, for a picture in grey, of grey. Without
+/// one, or with one that cannot be read, they are taken to be sRGB, as browsers take them; those of a JPEG in CMYK
+/// are the decoder's approximation, since its profile has no meaning for what comes out.
+///
 /// # Errors
 /// `Refusal::BodyTooLarge` above 5 MiB; `Refusal::UnsupportedImage` when the bytes are no PNG, JPEG, GIF or WebP,
-/// have more than 4,096 pixels on a side (the header is asked before anything is decoded), or cannot be decoded
-/// within the bound on memory.
+/// have more than 4,096 pixels on a side (the header is asked before anything is decoded), end before the picture
+/// does, or cannot be decoded within the bound on memory.
 pub fn make(upload: &[u8]) -> Result<Picture> {
     refuse_large(upload)?;
     // A decoder that panics at hostile bytes has refused them.
@@ -116,8 +124,14 @@ pub fn make(upload: &[u8]) -> Result<Picture> {
         tracing::warn!("a decoder of pictures panicked");
         Ok(None)
     });
-    let Ok(Some((pixels, orientation))) = pixels else { return Err(Refusal::UnsupportedImage.into()) };
+    let Ok(Some(Decoded { pixels, orientation, profile, is_grey })) = pixels else {
+        return Err(Refusal::UnsupportedImage.into());
+    };
     let mut square = scale(centre(pixels));
+    if let Some(profile) = profile {
+        // The scaled ones: what a profile can cost is bounded by the size of a picture, not of an upload.
+        square = colours::to_srgb(square, &profile, is_grey);
+    }
     square.apply_orientation(orientation);
     encode(square)
 }
@@ -126,13 +140,42 @@ fn refuse_large(upload: &[u8]) -> Result<()> {
     if upload.len() > UPLOAD_BYTES_MAX { Err(Refusal::BodyTooLarge.into()) } else { Ok(()) }
 }
 
-/// The pixels as 8-bit RGB or RGBA, and how they are to be turned; `None` for what is none of the four formats.
-fn decode(upload: &[u8]) -> ImageResult<Option<(DynamicImage, Orientation)>> {
-    let format = match image::guess_format(upload)? {
-        format @ (ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::Gif) => format,
-        ImageFormat::WebP if webp_is_honest(upload) => ImageFormat::WebP,
-        _ => return Ok(None),
-    };
+/// What is in an upload.
+struct Decoded {
+    /// 8-bit RGB or RGBA.
+    pixels: DynamicImage,
+    /// How they are to be turned.
+    orientation: Orientation,
+    /// The ICC profile, as it came.
+    profile: Option<Vec<u8>>,
+    /// Whether the upload has one channel for all colours.
+    is_grey: bool,
+}
+
+/// Decodes an upload; `None` for what is none of the four formats, or ends too early.
+fn decode(upload: &[u8]) -> ImageResult<Option<Decoded>> {
+    match image::guess_format(upload)? {
+        ImageFormat::Jpeg => match endings::jpeg(upload) {
+            None => decode_as(ImageFormat::Jpeg, upload),
+            Some([one, other]) => {
+                // The decoder makes up what is missing, from what follows: a whole picture does not depend on that.
+                let digest = |pixels: &DynamicImage| Sha256::digest(pixels.as_bytes());
+                let expected = decode_as(ImageFormat::Jpeg, &other)?.map(|decoded| digest(&decoded.pixels));
+                let decoded = decode_as(ImageFormat::Jpeg, &one)?;
+                Ok(decoded.filter(|decoded| Some(digest(&decoded.pixels)) == expected))
+            }
+        },
+        ImageFormat::Png => match endings::png(upload) {
+            None => decode_as(ImageFormat::Png, upload),
+            Some(whole) => decode_as(ImageFormat::Png, &whole),
+        },
+        ImageFormat::Gif => decode_as(ImageFormat::Gif, upload),
+        ImageFormat::WebP if webp_is_honest(upload) => decode_as(ImageFormat::WebP, upload),
+        _ => Ok(None),
+    }
+}
+
+fn decode_as(format: ImageFormat, upload: &[u8]) -> ImageResult<Option<Decoded>> {
     let mut limits = Limits::default();
     limits.max_image_width = Some(UPLOAD_SIDE_MAX);
     limits.max_image_height = Some(UPLOAD_SIDE_MAX);
@@ -146,12 +189,14 @@ fn decode(upload: &[u8]) -> ImageResult<Option<(DynamicImage, Orientation)>> {
     }
     // Broken metadata is no reason to refuse a picture that can be seen.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let profile = decoder.icc_profile().unwrap_or_default();
+    let is_grey = !decoder.color_type().has_color();
     let pixels = DynamicImage::from_decoder(decoder)?;
     let pixels = match pixels.color().has_alpha() {
         true => pixels.into_rgba8().into(),
         false => pixels.into_rgb8().into(),
     };
-    Ok(Some((pixels, orientation)))
+    Ok(Some(Decoded { pixels, orientation, profile, is_grey }))
 }
 
 /// Whether the chunks of a WebP file (RFC 9649 §2) keep what its header promises. Its decoder believes every chunk

@@ -432,7 +432,9 @@ fn change(db: &Write, user: &User, patch: &Patch) -> Result<User> {
            email_confirmed_at =
              case when :email is null or :email = email then email_confirmed_at else null end,
            email_changed_at =
-             case when :email is null or :email = email then email_changed_at else :now end,
+             case when :email is null or :email = email then email_changed_at
+               -- Not before a session that is there already, though the clock was set back since it was begun.
+               else max(:now, coalesce((select max(created_at) from sessions where user_id = :id), :now)) end,
            email = coalesce(:email, email),
            first_name = coalesce(:first_name, first_name),
            last_name = coalesce(:last_name, last_name),

@@ -3,6 +3,7 @@
 //! A letter leaves at least once: it is out of the outbox only after the transport has it. Each attempt has a
 //! token of its own, and the newest is the one that is good.
 
+mod smtp;
 mod templates;
 mod transport;
 
@@ -243,11 +244,16 @@ impl Mail {
             Some(link) => telemetry::one_line(&text.replace(&link.token, "…")),
             None => telemetry::one_line(text),
         };
-        let whole = without_token(&failure.whole);
-        let state = self.db.write_in(Room::Reserve, move |db| letters::mark_failed(db, id, &whole)).await?;
+        let (whole, for_good) = (without_token(&failure.whole), failure.for_good);
+        let state =
+            self.db.write_in(Room::Reserve, move |db| letters::mark_failed(db, id, &whole, for_good)).await?;
         let (user, purpose) = (letter.user.0, letter.purpose.word());
         let why = without_token(&failure.brief);
         match state {
+            // Somebody mistyped an address, say: there is nothing to look after.
+            Some(State::Dead) if for_good => {
+                tracing::warn!(letter.id = id.0, user.id = user, purpose, why, "letter given up");
+            }
             Some(State::Dead) => {
                 tracing::error!(letter.id = id.0, user.id = user, purpose, why, "letter given up");
             }

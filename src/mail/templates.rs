@@ -103,12 +103,14 @@ this is Satchel at {public_url}, writing to {email}.
     let html = format!(
         r#"<!doctype html>
 <html lang="en">
-<head><meta charset="utf-8"><title>{subject}</title></head>
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{subject}</title></head>
 <body style="font-family: sans-serif; line-height: 1.5; max-width: 36em; margin: 2em auto; padding: 0 1em">
+<div style="overflow-wrap: anywhere; word-break: break-word">
 <p>Hello,</p>
 <p>this is Satchel at {site}, writing to {to}.</p>
 <p>{why}</p>
 {link_html}<p>{otherwise}</p>
+</div>
 </body>
 </html>
 "#,
@@ -156,6 +158,16 @@ mod tests {
         assert!(words.html.contains("a&amp;b&#39;&lt;img/src=x&gt;&quot;@example.com"), "{}", words.html);
         assert!(words.html.contains("\"https://a.example/x&amp;y&#39;/api/email/confirm/t0k-en_\""));
         assert!(words.text.contains(email));
+    }
+
+    /// Tried in a browser: without it a letter was 1169 pixels wide on a screen of 500.
+    #[test]
+    fn an_address_that_is_wider_than_a_phone_wraps() {
+        let link = Link { token: "t".repeat(43), lifetime: Duration::from_secs(60) };
+        let html = words(Purpose::ConfirmEmail, "https://a.example", "ada@example.com", Some(&link)).html;
+        let body =
+            html.split_once("<div style=\"overflow-wrap: anywhere; word-break: break-word\">").unwrap().1;
+        assert!(body.contains("ada@example.com") && body.contains(&link.token), "{html}");
     }
 
     #[test]

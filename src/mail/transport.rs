@@ -6,27 +6,23 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lettre::Message;
 use lettre::message::Mailbox;
-use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
-use lettre::transport::smtp::extension::ClientId;
-use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use tokio::time::timeout;
 
+use super::smtp::MailServer;
 use crate::clock::Timestamp;
-use crate::config::{self, Config, SmtpTls};
+use crate::config::{self, Config};
 use crate::domain::letters::Outgoing;
 use crate::error::{Error, Result};
 
-/// How long a mail server may take to be reached.
-const REACHED_WITHIN: Duration = Duration::from_secs(20);
-/// How long it may take for a letter, from the connection to the last answer.
+/// How long a mail server may take for a letter, from the connection to the last answer.
 const LETTER_WITHIN: Duration = Duration::from_secs(60);
 
 /// How letters leave.
 pub enum Transport {
     /// Through a mail server.
-    Smtp(AsyncSmtpTransport<Tokio1Executor>),
+    Smtp(MailServer),
     /// A file each, in this directory.
     File(PathBuf),
     /// Not at all.
@@ -39,12 +35,14 @@ pub struct Failure {
     pub brief: String,
     /// For the outbox: with what the mail server said, which may name the recipient.
     pub whole: String,
+    /// Whether the recipient or the letter itself was refused, so that another attempt would end alike.
+    pub for_good: bool,
 }
 
 impl Failure {
-    /// One that names nobody.
+    /// One that names nobody, and may have passed at the next attempt.
     pub fn new(text: String) -> Self {
-        Self { brief: text.clone(), whole: text }
+        Self { brief: text.clone(), whole: text, for_good: false }
     }
 }
 
@@ -57,7 +55,7 @@ impl Transport {
         Ok(match config.mail.transport {
             config::Transport::Off => Self::Off,
             config::Transport::File => Self::File(config.mail_directory()),
-            config::Transport::Smtp => Self::Smtp(smtp(&config.mail, from)?),
+            config::Transport::Smtp => Self::Smtp(MailServer::new(&config.mail, from)?),
         })
     }
 
@@ -72,11 +70,9 @@ impl Transport {
                 let written = written.unwrap_or_else(|ended| Err(std::io::Error::other(ended)));
                 written.map_err(|error| Failure::new(format!("the file cannot be written: {error}")))
             }
-            Self::Smtp(server) => match timeout(LETTER_WITHIN, server.send(message)).await {
-                Ok(Ok(_)) => Ok(()),
-                Ok(Err(error)) => Err(failure(&error)),
-                Err(_) => Err(Failure::new(String::from("the mail server took too long"))),
-            },
+            Self::Smtp(server) => timeout(LETTER_WITHIN, server.send(&letter.email, &message))
+                .await
+                .unwrap_or_else(|_| Err(Failure::new(String::from("the mail server took too long")))),
         }
     }
 
@@ -100,73 +96,6 @@ impl Transport {
             Error::Fault(anyhow::Error::from(error).context(doing))
         })
     }
-}
-
-fn smtp(mail: &config::Mail, from: &Mailbox) -> Result<AsyncSmtpTransport<Tokio1Executor>> {
-    let tls = match mail.smtp_tls {
-        SmtpTls::None => Tls::None,
-        SmtpTls::Starttls => Tls::Required(tls(mail)?),
-        SmtpTls::Tls => Tls::Wrapper(tls(mail)?),
-    };
-    let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&mail.smtp_host)
-        .port(mail.smtp_port)
-        .tls(tls)
-        .hello_name(ClientId::Domain(String::from(from.email.domain())))
-        .timeout(Some(REACHED_WITHIN));
-    if !mail.smtp_user.is_empty() {
-        let password = String::from(mail.smtp_password.reveal());
-        builder = builder.credentials(Credentials::new(mail.smtp_user.clone(), password));
-    }
-    Ok(builder.build())
-}
-
-/// The server's certificate is always verified: against the authorities of the file, or else the system's.
-fn tls(mail: &config::Mail) -> Result<TlsParameters> {
-    let mut builder = TlsParameters::builder(mail.smtp_host.clone());
-    if !mail.smtp_ca_file.as_os_str().is_empty() {
-        let path = mail.smtp_ca_file.display();
-        let pem = fs::read(&mail.smtp_ca_file).map_err(|error| {
-            Error::Fault(anyhow::Error::from(error).context(format!("cannot read mail.smtp_ca_file {path}")))
-        })?;
-        let no_certificate = || Error::fault(format!("mail.smtp_ca_file {path} holds no certificate in PEM"));
-        // A file without any would trust nobody, silently.
-        if !pem.windows(BEGIN.len()).any(|part| part == BEGIN) {
-            return Err(no_certificate());
-        }
-        let authorities = Certificate::from_pem(&pem).map_err(|_| no_certificate())?;
-        builder = builder.certificate_store(CertificateStore::None).add_root_certificate(authorities);
-    }
-    let named = "preparing TLS for the mail server";
-    builder.build_rustls().map_err(|error| Error::Fault(anyhow::Error::from(error).context(named)))
-}
-
-const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
-
-/// What the mail server's refusal is in our words. Its own may repeat the address, so only the outbox has them.
-fn failure(error: &lettre::transport::smtp::Error) -> Failure {
-    let whole = causes(error);
-    let brief = match error.status() {
-        Some(code) => format!("the mail server answered {code}"),
-        None if error.is_response() => String::from("the mail server's answer cannot be understood"),
-        None if error.is_timeout() => String::from("the mail server took too long"),
-        // Nothing was said yet that could name anybody.
-        None => whole.clone(),
-    };
-    Failure { brief, whole }
-}
-
-/// An error with its causes, none of them said twice.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut told = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let words = cause.to_string();
-        if !told.contains(&words) {
-            told = format!("{told}: {words}");
-        }
-        next = cause.source();
-    }
-    told
 }
 
 /// `20261121T050639Z-17-confirm_email.eml`

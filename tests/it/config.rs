@@ -297,6 +297,56 @@ fn a_slip_in_a_variable_is_one_sentence() {
 }
 
 #[test]
+fn a_variable_that_only_lacks_its_section_is_ignored_and_told() {
+    let check = |variables: &[&str], expected: &[&str]| {
+        let config = load("", variables).unwrap();
+        assert_eq!(config.ignored, expected, "{variables:?}");
+        assert_eq!(Config { ignored: Vec::new(), ..config }, Config::default(), "{variables:?}");
+    };
+    let told = |name: &str, meant: &str| {
+        format!("{name}: ignored, there is no such variable (did you mean {meant}?)")
+    };
+    for (name, meant) in [
+        ("SATCHEL_PORT", "SATCHEL_SERVER__PORT"),
+        ("SATCHEL_HOST", "SATCHEL_SERVER__HOST"),
+        ("SATCHEL_DATA", "SATCHEL_SERVER__DATA"),
+        ("SATCHEL_PUBLIC_URL", "SATCHEL_SERVER__PUBLIC_URL"),
+        ("SATCHEL_SMTP_PASSWORD", "SATCHEL_MAIL__SMTP_PASSWORD"),
+        ("SATCHEL_ISSUER", "SATCHEL_AUTH__ISSUER"),
+    ] {
+        check(&[&format!("{name}=7")], &[&told(name, meant)]);
+    }
+    // Two sections have the same name.
+    let both = "SATCHEL_ACCESS_MINUTES: ignored, there is no such variable (did you mean \
+                SATCHEL_BOOKSHELF__ACCESS_MINUTES or SATCHEL_IDENTITY__ACCESS_MINUTES or \
+                SATCHEL_CONTACTBOOK__ACCESS_MINUTES?)";
+    check(&["SATCHEL_ACCESS_MINUTES=7"], &[both]);
+    // What is nobody's.
+    check(&["SATCHEL_BENCH_SECONDS=3", "SATCHEL_=1", "SATCHEL_HOME=/srv"], &[]);
+}
+
+#[test]
+fn what_a_container_platform_sets_is_ignored_whatever_the_service_is_called() {
+    for variable in [
+        "SATCHEL_SERVER_PORT=tcp://10.0.0.1:8000",
+        "SATCHEL_SERVER_PORT=udp://10.0.0.1:8000",
+        "SATCHEL_SERVER_SERVICE_HOST=10.0.0.1",
+        "SATCHEL_SERVER_PORT_8000_TCP_PORT=8000",
+        "SATCHEL_LOG_PORT_514_UDP_PROTO=udp",
+        "SATCHEL_DB_SERVICE_PORT_SQL=1",
+        "SATCHEL_PORT_53_UDP=udp://10.0.0.1:53",
+    ] {
+        let config = load("", &[variable]).unwrap();
+        let name = variable.split_once('=').unwrap().0;
+        assert_eq!(config.ignored.len(), 1, "{variable}");
+        assert!(
+            config.ignored[0].starts_with(&format!("{name}: ignored, a container platform")),
+            "{variable}"
+        );
+    }
+}
+
+#[test]
 fn a_slip_in_a_flag_is_one_sentence() {
     let check = |flags: Overrides, expected: &str| {
         assert_eq!(load_with("", &[], &flags).unwrap_err(), expected);
@@ -416,7 +466,8 @@ fn lifetimes_are_the_documented_ones() {
         (config.identity.lifetimes().session(), 7 * day),
         (config.contactbook.lifetimes().access, 15 * minute),
         (config.contactbook.lifetimes().session(), 7 * day),
-        (config.longest_token(), 7 * day),
+        // And a minute, in which the key that signed it still verifies.
+        (config.longest_token(), 7 * day + minute),
         (config.auth.confirm_token(), 7 * day),
         (config.auth.reset_token(), hour),
         (config.auth.refresh_reuse(), 10),

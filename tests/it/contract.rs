@@ -312,6 +312,36 @@ async fn every_path_of_the_table_is_in_the_document_with_its_methods() {
 }
 
 #[tokio::test]
+async fn the_signing_keys_may_be_kept_for_five_minutes_and_asked_for_again_cheaply() {
+    let house = House::new().await;
+    let path = "/.well-known/jwks.json";
+    let found = house.get(path).await;
+    assert_eq!(found.header("cache-control"), "public, max-age=300");
+    let tag = found.header("etag").to_owned();
+    assert!(tag.starts_with("W/\"") && tag.ends_with('"') && tag.len() > 20, "{tag}");
+    let again = async |known: &str| answer(house.request("GET", path).header("if-none-match", known)).await;
+    let strong = tag.strip_prefix("W/").unwrap();
+    for known in [&tag, strong, "*", &format!("\"other\", {tag}"), &format!("\"a, b\",{strong}")] {
+        let same = again(known).await;
+        assert_eq!((same.status, same.text.as_str()), (304, ""), "{known}");
+        assert_eq!((same.header("etag"), same.header("cache-control")), (&*tag, "public, max-age=300"));
+    }
+    for known in ["", "\"other\"", "W/\"\"", "x"] {
+        assert_eq!(again(known).await.text, found.text, "{known}");
+    }
+    let head = answer(house.request("HEAD", path)).await;
+    assert_eq!((head.status, head.header("etag")), (200, &*tag));
+    assert_eq!(head.header("content-length"), found.text.len().to_string());
+
+    let keep = house.config.longest_token();
+    satchel::domain::auth::keys::rotate(&house.config.keys(), false, &house.clock, keep).unwrap();
+    house.server.app.auth.notice_keys().unwrap();
+    let changed = again(&tag).await;
+    assert_eq!((changed.status, changed.body["keys"].as_array().unwrap().len()), (200, 2));
+    assert_ne!(changed.header("etag"), tag);
+}
+
+#[tokio::test]
 async fn the_signing_keys_are_public_and_nothing_else_of_them() {
     let house = House::new().await;
     let ada = house.guest("ada").await;

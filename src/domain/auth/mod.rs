@@ -38,6 +38,10 @@ use crate::config::{self, Config};
 use crate::db::{Change, Db, Room};
 use crate::error::{Refusal, Result};
 
+/// How far the clock may be set back while tokens that were just given stay good: their `nbf` is so much before
+/// their `iat`. `exp` is exact.
+const CLOCK_BACK_SECONDS: i64 = 60;
+
 /// A user who proved who he is with an access token. Only this room makes one.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller {
@@ -299,7 +303,7 @@ fn claims(
         typ: kind,
         epoch: session.epoch,
         iat: from,
-        nbf: from,
+        nbf: from.saturating_sub(CLOCK_BACK_SECONDS),
         exp: from.saturating_add(i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX)),
     }
 }

@@ -184,8 +184,10 @@ pub fn rotate(
         db.execute(sql, params)?;
         return Ok(Rotation::Goes(Session { refresh_seq: next, refreshed_at: db.now, ..session }));
     }
-    // A clock that was set back gives no grace, and a grace of nothing gives none in the same instant either.
-    let in_grace = !grace.is_zero() && db.now >= refreshed_at && db.now.since(refreshed_at) <= grace;
+    // When the clock was set back by more than the grace there is none: nobody knows how long ago it was. A grace of
+    // nothing gives none in the same instant either.
+    let apart = db.now.since(refreshed_at).max(refreshed_at.since(db.now));
+    let in_grace = !grace.is_zero() && apart <= grace;
     if in_grace && claims.jti == refresh_jti(claims.sid, seq - 1) {
         return Ok(Rotation::Goes(session));
     }

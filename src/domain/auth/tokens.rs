@@ -104,13 +104,13 @@ pub enum Bad {
     Expired,
 }
 
-/// Signs the claims with the newest key.
+/// Signs the claims with the key that signs at their `iat`.
 ///
 /// Ed25519 needs no random number (RFC 8032 §5.1.6) and the members are written in one order: the same claims
 /// and the same key give the same text, byte for byte. The repeated answer to a repeated refresh relies on it.
 pub fn sign(keys: &Keyring, claims: &Claims) -> Result<String> {
     provide_crypto();
-    let (key, kid) = keys.signer();
+    let (key, kid) = keys.signer(Timestamp::from_seconds(claims.iat));
     let header = jsonwebtoken::Header {
         typ: Some(claims.typ.header_typ().to_owned()),
         kid: Some(kid.to_owned()),
@@ -287,7 +287,7 @@ mod tests {
         let keys = Keyring::open(dir.path(), &clock, Duration::from_secs(1_000)).unwrap();
         let file = fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap().path();
         let key = SigningKey::from_pkcs8_pem(&fs::read_to_string(file).unwrap()).unwrap();
-        let kid = keys.signer().1.to_owned();
+        let kid = keys.signer(clock.now()).1.to_owned();
         let names =
             Names { issuer: "satchel".into(), audience: "satchel-api".into(), leeway_seconds: LEEWAY };
         Ring { dir, clock, keys, key, kid, names }
@@ -762,7 +762,7 @@ mod tests {
         let mut ring = ring();
         let keep = Duration::from_secs(1_000);
         let old = sign(&ring.keys, &Claims { exp: NOW + 9_000, ..claims(Kind::Access) }).unwrap();
-        super::super::keys::rotate(ring.dir.path(), &ring.clock, keep).unwrap();
+        super::super::keys::rotate(ring.dir.path(), true, &ring.clock, keep).unwrap();
         ring.keys = Keyring::open(ring.dir.path(), &ring.clock, keep).unwrap();
         let new = sign(&ring.keys, &claims(Kind::Access)).unwrap();
         assert_ne!(old.split('.').next(), new.split('.').next());

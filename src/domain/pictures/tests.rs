@@ -9,6 +9,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod colours;
+
 const RED: [u8; 3] = [255, 0, 0];
 const GREEN: [u8; 3] = [0, 255, 0];
 const BLUE: [u8; 3] = [0, 0, 255];
@@ -18,6 +20,9 @@ const WHITE: [u8; 3] = [255, 255, 255];
 const WEBP_LOSSY: &str = "UklGRiIAAABXRUJQVlA4IBYAAAAwAQCdASoBAAEADsD+JaQAA3AAAAAA";
 const WEBP_ALPHA: &str = "UklGRkoAAABXRUJQVlA4WAoAAAAQAAAAAAAAAAAAQUxQSAwAAAARBxAR/Q9ERP8DAABWUDggGAAAABQBAJ0BKgEAAQAAAP4AAA3AAP7mtQAAAA==";
 const WEBP_ANIMATED: &str = "UklGRlIAAABXRUJQVlA4WAoAAAASAAAAAAAAAAAAQU5JTQYAAAD/////AABBTk1GJgAAAAAAAAAAAAAAAAAAAGQAAABWUDhMDQAAAC8AAAAQBxAREYiI/gcA";
+
+/// In four colours like [`quarters`], progressive. Another program made it.
+const JPEG_PROGRESSIVE: &str = "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAYEBQYFBAYGBQYHBwYIChAKCgkJChQODwwQFxQYGBcUFhYaHSUfGhsjHBYWICwgIyYnKSopGR8tMC0oMCUoKSj/2wBDAQcHBwoIChMKChMoGhYaKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCj/wgARCAAgACADASIAAhEBAxEB/8QAFwABAQEBAAAAAAAAAAAAAAAAAAYHCP/EABgBAAIDAAAAAAAAAAAAAAAAAAUHBAYI/9oADAMBAAIQAxAAAAGcAZkWIEZ6y8Pi49LBbzP/xAAUEAEAAAAAAAAAAAAAAAAAAABA/9oACAEBAAEFAgf/xAAUEQEAAAAAAAAAAAAAAAAAAAAg/9oACAEDAQE/AR//xAAUEQEAAAAAAAAAAAAAAAAAAAAg/9oACAECAQE/AR//xAAUEAEAAAAAAAAAAAAAAAAAAABA/9oACAEBAAY/Agf/xAAUEAEAAAAAAAAAAAAAAAAAAABA/9oACAEBAAE/IQf/2gAMAwEAAgADAAAAEP8AwLz/xAAUEQEAAAAAAAAAAAAAAAAAAAAg/9oACAEDAQE/EB//xAAUEQEAAAAAAAAAAAAAAAAAAAAg/9oACAECAQE/EB//xAAUEAEAAAAAAAAAAAAAAAAAAABA/9oACAEBAAE/EAf/2Q==";
 
 /// What stands in an upload and must not stand in a picture.
 const SECRET: &[u8] = b"a secret place";
@@ -335,6 +340,54 @@ fn a_webp_file_whose_parts_are_larger_than_it_says_is_refused() {
     }
 }
 
+/// A JPEG file with more in it than areas of one colour.
+fn photograph() -> Vec<u8> {
+    let wave = |n: u32, length: u32| ((n * 255 / length) % 256) as u8;
+    let pixels = RgbImage::from_fn(160, 120, |x, y| Rgb([wave(x, 37), wave(y, 23), wave(x * y, 1_999)]));
+    file(&pixels.into(), ImageFormat::Jpeg)
+}
+
+/// The same PNG file with its data in two chunks, and what it is up to the end of the first.
+fn split(png: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let at = png.windows(4).position(|window| window == b"IDAT").unwrap();
+    let length = u32::from_be_bytes(png[at - 4..at].try_into().unwrap()) as usize;
+    let (data, rest) = png[at + 4..].split_at(length);
+    let (one, other) = data.split_at(length / 2);
+    let before = [&png[..at - 4], &chunk(b"IDAT", one)].concat();
+    let whole = [&before, &chunk(b"IDAT", other), &rest[4..]].concat();
+    (before, whole)
+}
+
+#[test]
+fn a_picture_that_lacks_only_the_mark_of_its_end_is_drawn() {
+    let [png, jpeg, gif, _] = files().map(|(_, file)| file);
+    let (before, in_pieces) = split(&png);
+    assert_eq!(refusal(&before), Refusal::UnsupportedImage, "the first piece alone");
+    let progressive = STANDARD.decode(JPEG_PROGRESSIVE).unwrap();
+    for (what, upload, mark) in [
+        ("png", &png, 12),
+        ("half of a png's mark", &png, 5),
+        ("a png in pieces", &in_pieces, 12),
+        ("jpeg", &jpeg, 2),
+        ("half of a jpeg's mark", &jpeg, 1),
+        ("a progressive jpeg", &progressive, 2),
+        ("gif", &gif, 1),
+    ] {
+        let cut = &upload[..upload.len() - mark];
+        assert!(make(cut).is_ok(), "{what}");
+        assert_eq!(corners(&drawn(cut)), [RED, GREEN, BLUE, WHITE], "{what}");
+        assert_eq!(make(cut).unwrap(), make(upload).unwrap(), "{what}");
+    }
+    let photograph = photograph();
+    let cut = &photograph[..photograph.len() - 2];
+    assert_eq!(make(cut).unwrap(), make(&photograph).unwrap());
+    // A small picture in its head has an end of its own.
+    let small = [b"\xFF\xE2\x00\x06".as_slice(), b"\xFF\xD8\xFF\xD9"].concat();
+    let with_small = [&cut[..2], &small, &cut[2..]].concat();
+    drawn(&with_small);
+    assert_eq!(refusal(&with_small[..with_small.len() / 2]), Refusal::UnsupportedImage);
+}
+
 #[test]
 fn what_only_looks_like_a_picture_is_refused() {
     let svg = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>";
@@ -362,10 +415,18 @@ fn what_only_looks_like_a_picture_is_refused() {
         cases.push((name, upload[1..].to_vec()));
     }
     // The picture breaks off in the middle.
-    for n in [0, 2, 3] {
-        let (name, upload) = &files[n];
+    let progressive = STANDARD.decode(JPEG_PROGRESSIVE).unwrap();
+    for (name, upload) in
+        files.iter().map(|(name, upload)| (*name, upload)).chain([("progressive", &progressive)])
+    {
         cases.push((name, upload[..upload.len() / 2].to_vec()));
     }
+    let photograph = photograph();
+    for kept in [1, 10, 50, 90, 99] {
+        let length = photograph.len() * kept / 100;
+        cases.push(("a photograph", photograph[..length].to_vec()));
+    }
+    cases.push(("a photograph", photograph[..photograph.len() - 3].to_vec()));
     for (what, upload) in cases {
         assert_eq!(refusal(&upload), Refusal::UnsupportedImage, "{what}, {} bytes", upload.len());
     }

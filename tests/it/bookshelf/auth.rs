@@ -203,7 +203,7 @@ async fn log_in_answers_a_pair_of_tokens_for_30_minutes_and_7_days() {
             claims,
             json!({
                 "iss": "satchel", "aud": "satchel", "sub": uuid, "sid": claims["sid"], "jti": claims["jti"],
-                "typ": typ, "epoch": 0, "iat": now, "nbf": now, "exp": now + seconds,
+                "typ": typ, "epoch": 0, "iat": now, "nbf": now - 60, "exp": now + seconds,
             })
         );
     }

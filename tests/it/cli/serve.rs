@@ -91,6 +91,99 @@ async fn a_proxy_that_is_not_trusted_is_named_once() {
 }
 
 #[tokio::test]
+async fn a_terminal_that_hangs_up_ends_the_server_as_an_operator_does() {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let place = Place::new();
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname(&terminal, Vec::new()).unwrap();
+    let stdin = std::fs::OpenOptions::new().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+    let mut command = place.command(&["--port", "0"]);
+    command.stdin(stdin);
+    let serving = Serving::start(command).await;
+    serving.signal(Signal::HUP);
+    let ended = serving.end().await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.ends_with(": stopped\n"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn a_hang_up_without_a_terminal_is_a_line_in_the_log_each_time() {
+    let place = Place::new();
+    let serving = place.serve().await;
+    serving.signal(Signal::HUP);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    serving.signal(Signal::HUP);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(serving.get("/health").await.status, 200);
+    let ended = serving.stop().await;
+    assert_eq!(ended.code, Some(0));
+    assert_eq!(ended.stderr.matches("SIGHUP").count(), 2, "{}", ended.stderr);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_hang_up_that_was_to_be_ignored_stays_ignored() {
+    let place = Place::new();
+    let inner = place.command(&["--port", "0"]);
+    // As nohup does.
+    let mut command = tokio::process::Command::new("/bin/sh");
+    command.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]).arg(inner.as_std().get_program());
+    command
+        .args(inner.as_std().get_args())
+        .current_dir(inner.as_std().get_current_dir().unwrap())
+        .env_clear();
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let serving = Serving::start(command).await;
+    serving.signal(Signal::HUP);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(serving.get("/health").await.status, 200);
+    let ended = serving.stop().await;
+    assert!(!ended.stderr.contains("SIGHUP"), "{}", ended.stderr);
+}
+
+/// What Kubernetes sets in every container beside Services that are called `satchel` and `satchel-server`.
+const SERVICE_LINKS: [(&str, &str); 9] = [
+    ("SATCHEL_PORT", "tcp://10.96.0.7:8080"),
+    ("SATCHEL_PORT_8080_TCP", "tcp://10.96.0.7:8080"),
+    ("SATCHEL_PORT_8080_TCP_ADDR", "10.96.0.7"),
+    ("SATCHEL_PORT_8080_TCP_PORT", "8080"),
+    ("SATCHEL_PORT_8080_TCP_PROTO", "tcp"),
+    ("SATCHEL_SERVER_PORT", "tcp://10.96.0.8:80"),
+    ("SATCHEL_SERVER_SERVICE_PORT_HTTP", "80"),
+    ("SATCHEL_SERVICE_HOST", "10.96.0.7"),
+    ("SATCHEL_SERVICE_PORT", "8080"),
+];
+
+#[tokio::test]
+async fn variables_of_a_container_platform_do_not_stop_the_start_and_are_told() {
+    let place = Place::new();
+    let mut command = place.command(&["--port", "0"]);
+    command.envs(SERVICE_LINKS);
+    let ended = Serving::start(command).await.stop().await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(ended.stderr.matches("WARN").count(), 1, "{}", ended.stderr);
+    let names = SERVICE_LINKS.map(|(name, _)| name).join(", ");
+    let expected = format!(
+        "{names}: ignored, a container platform sets them by itself for Services of such a name; Satchel's variables have \
+         two underscores after the section (SATCHEL_SERVER__PORT)\n"
+    );
+    assert!(ended.stderr.contains(&expected), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn a_variable_that_lacks_its_section_is_told_with_the_right_name() {
+    let place = Place::new();
+    let mut command = place.command(&["--port", "0"]);
+    command.env("SATCHEL_PORT", "9000").env("SATCHEL_BENCH_SECONDS", "3");
+    let ended = Serving::start(command).await.stop().await;
+    assert_eq!(ended.stderr.matches("WARN").count(), 1, "{}", ended.stderr);
+    let expected = "SATCHEL_PORT: ignored, there is no such variable (did you mean SATCHEL_SERVER__PORT?)\n";
+    assert!(ended.stderr.contains(expected), "{}", ended.stderr);
+}
+
+#[tokio::test]
 async fn the_log_holds_no_password_and_no_token() {
     let place = Place::new();
     let mut command = place.command(&["--port", "0"]);

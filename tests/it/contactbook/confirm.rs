@@ -144,6 +144,19 @@ async fn who_must_confirm_another_address_enters_by_none_of_five_doors() {
 }
 
 #[tokio::test]
+async fn a_session_goes_on_after_a_change_of_the_address_though_the_clock_was_set_back_before_it() {
+    let house = House::with(|config| config.auth.require_confirmed_email = true).await;
+    let ada = member(&house, "ada").await;
+    house.clock.set(house.clock.now().minus(std::time::Duration::from_secs(5)));
+    let path = format!("/api/v1.0/users/{}", uuid_of(&house, &ada.email));
+    let change =
+        async |email: &str| send(&house, &ada, "PATCH", &path, json!({ "email": email })).await.status;
+    assert_eq!(change("typing-mistake@example.com").await, 200);
+    assert_eq!(change("new@example.com").await, 200, "the mistake can be corrected");
+    house.forget_letters().await;
+}
+
+#[tokio::test]
 async fn a_link_confirms_once_and_then_says_that_all_is_well_until_its_time_is_over() {
     let house = House::new().await;
     let token = sign_up(&house, "ada").await;

@@ -172,7 +172,7 @@ async fn log_in_answers_a_pair_for_15_minutes_and_7_days() {
         let expected = |kind: &str, jti: &Value, seconds: i64| {
             json!({
                 "iss": "satchel", "aud": "satchel", "sub": uuid_of(&house, 1), "sid": access["sid"], "jti": jti,
-                "typ": kind, "epoch": 0, "iat": now, "nbf": now, "exp": now + seconds,
+                "typ": kind, "epoch": 0, "iat": now, "nbf": now - 60, "exp": now + seconds,
             })
         };
         assert_eq!(access, expected("access", &access["jti"], 900));

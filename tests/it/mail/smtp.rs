@@ -184,13 +184,29 @@ async fn a_refused_letter_is_tried_again_with_a_token_of_its_own() {
         ("EHLO", "451 4.3.0 later"),
         ("MAIL", "452 4.3.1 full"),
         ("RCPT", "451 4.7.1 greylisted"),
-        ("RCPT", "550 5.1.1 <ada@example.com>: no such mailbox"),
+        ("AUTH", "535 5.1.1 who?"),
+        ("MAIL", "550 5.1.1 <post@satchel.example>: no such sender"),
+        ("MAIL", "553 5.1.8 <post@satchel.example>: bad sender"),
+        ("MAIL", "552 5.6.0 no such letters from you"),
+        ("RCPT", "550 5.1.7 <post@satchel.example>: bad sender"),
+        ("RCPT", "550 5.1.8 <post@satchel.example>: its domain is none"),
+        ("RCPT", "550 5.7.1 <ada@example.com>: relaying denied"),
+        ("RCPT", "554 5.7.1 <ada@example.com>: access denied"),
+        ("RCPT", "552 5.2.2 <ada@example.com>: the mailbox is full"),
+        ("RCPT", "450 5.1.1 <ada@example.com>: rather not"),
+        // What a mailbox that is not there and a relay that is not ours both answer (RFC 5321 §4.2.3).
+        ("RCPT", "550 no such user"),
+        ("RCPT", "550 5.1.10x no such user"),
+        ("RCPT", "553 mailbox name not allowed"),
         ("DATA", "451 4.3.0 later"),
         (".", "451 4.3.0 later"),
         (".", "554 5.7.1 spam: {link}"),
         (".", "hello?"),
     ] {
-        let server = MailServer::new(SmtpTls::None);
+        let server = match verb {
+            "AUTH" => MailServer::with_accounts(SmtpTls::None),
+            _ => MailServer::new(SmtpTls::None),
+        };
         server.answer_once(verb, reply);
         let house = house(&server).await;
         post(&house).await;
@@ -209,6 +225,55 @@ async fn a_refused_letter_is_tried_again_with_a_token_of_its_own() {
         assert_eq!(taken.len(), 1, "{verb} {reply}");
         confirm(&house, taken[0].letter.token()).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_letter_whose_recipient_or_text_is_refused_for_good_is_dead_at_once() {
+    for (verb, reply, why) in [
+        ("RCPT", "550 5.1.1 <ada@example.com>: no such mailbox", "answered 550 5.1.1 to RCPT TO"),
+        (
+            "RCPT",
+            "550-5.1.1 The account that you tried\r\n550-5.1.1 to reach\r\n550 5.1.1 is not there",
+            "550 5.1.1",
+        ),
+        ("RCPT", "553 5.1.3 <ada@example.com>: no address", "answered 553 5.1.3 to RCPT TO"),
+        ("RCPT", "556 5.1.10 example.com takes no mail", "answered 556 5.1.10 to RCPT TO"),
+        ("RCPT", "550 5.2.1 <ada@example.com>: the mailbox is closed", "answered 550 5.2.1 to RCPT TO"),
+        ("DATA", "554 5.1.1 no valid recipients", "answered 554 5.1.1 to DATA"),
+        (".", "550 5.1.1 <ada@example.com>: no such mailbox", "answered 550 5.1.1 to the text"),
+        (".", "554 5.6.0 {link} is no letter", "answered 554 5.6.0 to the text"),
+    ] {
+        let server = MailServer::new(SmtpTls::None);
+        server.answer_once(verb, reply);
+        let house = house(&server).await;
+        post(&house).await;
+        let letter = outbox(&house).remove(0);
+        assert_eq!((letter.attempts, letter.state), (1, State::Dead), "{verb} {reply}");
+        assert_eq!(letter.next_at, house.clock.now());
+        let error = letter.last_error.unwrap();
+        assert!(error.contains(why), "{verb} {reply}: {error}");
+        assert!(error.contains(reply.split(' ').next_back().unwrap()), "its own words: {error}");
+        assert!(!error.contains("/api/email/confirm/") || error.contains("/confirm/…"), "{error}");
+        house.wait(24 * 3600);
+        deliver(&house).await;
+        assert_eq!(server.taken().len(), 0, "{verb} {reply}");
+        // Whoever asks again gets another.
+        post(&house).await;
+        assert_eq!(server.taken().len(), 1, "{verb} {reply}");
+        assert!(outbox(&house).is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_letter_that_was_taken_has_left_though_the_server_never_says_good_bye() {
+    let server = MailServer::new(SmtpTls::None);
+    server.answer_once("QUIT", "");
+    let house = house(&server).await;
+    house.post_letter(Purpose::ConfirmEmail, "ada@example.com").await;
+    let delivered = tokio::time::timeout(Duration::from_secs(20), house.server.app.mail.deliver_due());
+    delivered.await.expect("nobody waits for it").unwrap();
+    assert_eq!(server.taken().len(), 1);
+    until("the letter has left", || outbox(&house).is_empty()).await;
 }
 
 #[tokio::test]
@@ -421,6 +486,6 @@ async fn a_token_rests_neither_in_the_database_nor_in_the_log() {
     for secret in [token.as_str(), PASSWORD, "ada@example.com"] {
         assert!(!log.contains(secret), "{secret}: {log}");
     }
-    assert!(log.contains("letter not sent letter.id=1 user.id=1 purpose=\"confirm_email\" why=\"the mail server answered 554\"\n"), "{log}");
+    assert!(log.contains("letter not sent letter.id=1 user.id=1 purpose=\"confirm_email\" why=\"the mail server answered 554 5.7.1 to the text\"\n"), "{log}");
     assert!(log.contains("letter sent letter.id=1 user.id=1 purpose=\"confirm_email\"\n"), "{log}");
 }

@@ -123,7 +123,7 @@ async fn a_removed_key_takes_every_token_it_signed_along() {
     let keep = house.config.longest_token();
     let directory = house.config.keys();
     assert_eq!(me(&house, &ada.access).await, 200);
-    keys::rotate(&directory, &house.clock, keep).unwrap();
+    keys::rotate(&directory, true, &house.clock, keep).unwrap();
     house.server.app.auth.notice_keys().unwrap();
     let new = again(&house, &ada).await;
     assert_eq!(me(&house, &ada.access).await, 200, "a retired key verifies");
@@ -143,7 +143,7 @@ async fn a_removed_key_is_noticed_without_being_told() {
     let ada = house.guest("ada").await;
     let keep = house.config.longest_token();
     assert_eq!(me(&house, &ada.access).await, 200);
-    keys::rotate(&house.config.keys(), &house.clock, keep).unwrap();
+    keys::rotate(&house.config.keys(), true, &house.clock, keep).unwrap();
     let kid = header_of(&ada.access)["kid"].as_str().unwrap().to_owned();
     keys::retire(&house.config.keys(), &kid, true, &house.clock, keep).unwrap();
     assert_dies_soon(&house, &ada.access, "the token of a removed key lives").await;

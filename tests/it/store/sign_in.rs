@@ -31,7 +31,7 @@ async fn create_token_answers_an_access_token_for_24_hours_and_nothing_to_refres
         claims,
         json!({
             "iss": "satchel", "aud": "satchel", "sub": made.body["id"], "sid": claims["sid"], "jti": claims["jti"],
-            "typ": "access", "epoch": 0, "iat": now, "nbf": now, "exp": now + 86_400,
+            "typ": "access", "epoch": 0, "iat": now, "nbf": now - 60, "exp": now + 86_400,
         })
     );
 }

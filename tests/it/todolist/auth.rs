@@ -28,7 +28,7 @@ async fn log_in_answers_one_token_for_24_hours() {
     let (now, claims) = (BEGINNING.seconds(), claims(token));
     let expected = json!({
         "iss": "satchel", "aud": "satchel", "sub": uuid_of(&house, id), "sid": claims["sid"],
-        "jti": claims["jti"], "typ": "access", "epoch": 0, "iat": now, "nbf": now, "exp": now + 86_400,
+        "jti": claims["jti"], "typ": "access", "epoch": 0, "iat": now, "nbf": now - 60, "exp": now + 86_400,
     });
     assert_eq!(claims, expected);
 }
