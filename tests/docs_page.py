@@ -11,7 +11,8 @@ them where they are not on the PATH. It starts the server on a fresh directory a
 - the page asks any host but this server (what the browser asks for itself leads nowhere and is not counted),
 - the console shows an error, or the content security policy is broken,
 - our name, an API's group, or a tag of the document is missing,
-- a token put into the page's bearer field does not bring the user's own profile back with "Test request".
+- a token put into the page's bearer field does not bring the user's own profile back with "Test request", before and after
+  the page is loaded again, or stays in the browser when it is taken out of the field.
 
 Pictures of the page, wide and narrow, light and dark, go to `--pictures` (default: target/docs-page).
 """
@@ -94,7 +95,7 @@ def process(command, **options):
 class Browser:
     """A headless Chromium, spoken to by the WebDriver protocol."""
 
-    def __init__(self, driver, chromium, profile):
+    def __init__(self, driver, chromium, profile, arguments=()):
         self.driver = driver
         options = {
             "binary": chromium,
@@ -116,6 +117,7 @@ class Browser:
                 # Whoever is not this machine is behind a proxy that is not there.
                 "--proxy-server=http://127.0.0.1:9",
                 "--proxy-bypass-list=127.0.0.1",
+                *arguments,
             ],
         }
         wanted = {
@@ -282,20 +284,42 @@ def shades_and_widths(browser, house, pictures):
     browser.devtools("Emulation.setEmulatedMedia", features=[])
 
 
+FIELD = "//input[@placeholder='Token']"
+ALL_AWAY = "\ue009a\ue000\ue003"  # Control and A, then backspace (W3C WebDriver §17.4.2)
+
+
 def asks_with_token(browser, house, token, pictures):
     browser.do("/url", {"url": "about:blank"})
     browser.do("/url", {"url": house + "/scalar"})
-    field = "//input[@placeholder='Token']"
-    browser.click("the bearer field", field)
-    browser.do(f"/element/{browser.find(field)[ELEMENT]}/value", {"text": token})
+    browser.click("the bearer field", FIELD)
+    browser.do(f"/element/{browser.find(FIELD)[ELEMENT]}/value", {"text": token})
+    answers(browser, ["200 OK", USER["first_name"], USER["email"]])
+    browser.picture(pictures / "answer.png")
+
+    browser.do("/url", {"url": "about:blank"})
+    browser.do("/url", {"url": house + "/scalar"})
+    until("the bearer field", lambda: browser.find(FIELD))
+    browser.picture(pictures / "loaded-again.png")
+    answers(browser, ["200 OK", USER["first_name"], USER["email"]])
+    browser.picture(pictures / "answer-again.png")
+
+    browser.do("/url", {"url": "about:blank"})
+    browser.do("/url", {"url": house + "/scalar"})
+    browser.click("the bearer field", FIELD)
+    browser.do(f"/element/{browser.find(FIELD)[ELEMENT]}/value", {"text": ALL_AWAY})
+    kept = "return JSON.stringify(localStorage) + JSON.stringify(sessionStorage)"
+    until("a token that was taken out of the field leaves the browser's storage", lambda: token not in browser.script(kept))
+
+
+def answers(browser, wanted):
+    """Says that a request for the user's own profile brings this back."""
     browser.click("the tag users", "//aside//a[@href='#tag/bookshelf-users']")
     browser.click("GET /users/me in the side bar", f"//aside//a[contains(@href, '{ME}')]")
     browser.click("its button", f"//*[contains(@id, '{ME}')]//button[contains(., 'Test Request')]")
     browser.click("the send button", "//*[@role='dialog']//button[contains(., 'Send')]")
     shown = "return document.querySelector('[role=dialog]').innerText"
-    for wanted in ("200 OK", USER["first_name"], USER["email"]):
-        until(f"{wanted} among the answer", lambda: wanted in browser.script(shown))
-    browser.picture(pictures / "answer.png")
+    for words in wanted:
+        until(f"{words} among the answer", lambda: words in browser.script(shown))
 
 
 def asks_nobody_else(browser, house):
