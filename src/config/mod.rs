@@ -18,6 +18,7 @@ pub use sections::{
     AddressReaders, Auth, Db, Directory, Environment, Log, LogAddresses, LogFormat, Mail, Server, SmtpTls,
     Transport, Users,
 };
+pub use settings::{is_loopback_origin, page_origin};
 pub use values::{Limit, Network, Networks, Secret};
 
 use crate::error::Result;

@@ -61,7 +61,7 @@ pub struct Server {
     pub keep_alive_seconds: u64,
     /// Threads that answer requests, 0–1,024; 0 takes one for each core. Read it through `workers`.
     pub worker_threads: usize,
-    /// The origins whose pages may call the APIs (CORS); empty means none.
+    /// The origins whose pages may read answers (CORS), besides those of the machine itself in development.
     pub cors_origins: Vec<String>,
     /// The time zone that says which day is today, by its IANA name. Read it through `zone`.
     pub timezone: String,

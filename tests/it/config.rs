@@ -194,7 +194,16 @@ fn a_wrong_list_is_shown_and_refused_whole() {
         check("trusted_proxies", value, networks);
     }
     let origins = "a list of origins such as [\"https://app.example.org\"]";
-    for value in ["[\"*\"]", "[\"https://a.example/\"]", "[\"app.example\"]", "[\"https://a.example:0\"]"] {
+    for value in [
+        "[\"*\"]",
+        "[\"null\"]",
+        "[\"https://*.a.example\"]",
+        "[\"https://a.example/\"]",
+        "[\"app.example\"]",
+        "[\"https://a.example:0\"]",
+        "[\"file://a\"]",
+        "[\"://a\"]",
+    ] {
         check("cors_origins", value, origins);
     }
 }

@@ -326,11 +326,15 @@ pub async fn answer(request: RequestBuilder) -> Answer {
 
 async fn read(response: Response) -> Answer {
     let status = response.status().as_u16();
-    let headers = response
-        .headers()
-        .iter()
-        .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()))
-        .collect();
+    let mut headers = BTreeMap::<String, String>::new();
+    for (name, value) in response.headers() {
+        let value = value.to_str().unwrap_or_default();
+        // Several lines are one list (RFC 9110 §5.3).
+        headers
+            .entry(name.to_string())
+            .and_modify(|values| *values = format!("{values}, {value}"))
+            .or_insert_with(|| value.to_owned());
+    }
     let text = response.text().await.unwrap();
     let body = serde_json::from_str(&text).unwrap_or(Value::Null);
     Answer { status, headers, text, body }

@@ -17,6 +17,7 @@ mod letters;
 mod mail;
 mod migrations;
 mod openapi;
+mod origins;
 mod restarts;
 mod security;
 mod storage;
