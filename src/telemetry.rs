@@ -67,7 +67,12 @@ pub fn one_line(text: &str) -> String {
 }
 
 fn filter(log: &Log) -> Result<EnvFilter> {
-    let filter = EnvFilter::builder().parse(&log.level).map_err(|error| Error::fault(error.to_string()))?;
+    let level = match log.level.trim() {
+        // Of what others wrote, only what somebody should look at.
+        level if level.eq_ignore_ascii_case("info") => "warn,satchel=info,access=info",
+        level => level,
+    };
+    let filter = EnvFilter::builder().parse(level).map_err(|error| Error::fault(error.to_string()))?;
     if log.access {
         return Ok(filter);
     }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use toml::Value;
 
-use super::values::{Limit, Network, host_of};
+use super::values::{Host, Limit, Network};
 use crate::clock::Zone;
 
 /// What the value of a key may be.
@@ -36,7 +36,7 @@ const LIMIT: Allowed = Text(
 /// Every key, in the order of `config.toml`.
 pub(super) const SETTINGS: &[(&str, Allowed)] = &[
     ("environment", Choice(&["development", "production"])),
-    ("server.host", Text(|text| host_of(text).is_some(), "an IP address or \"localhost\"")),
+    ("server.host", Text(|text| text.parse::<Host>().is_ok(), "an IP address or \"localhost\"")),
     ("server.port", Whole(0, 65_535)),
     ("server.data", PATH),
     (
@@ -107,6 +107,7 @@ pub(super) const SETTINGS: &[(&str, Allowed)] = &[
     ("identity.rotate_refresh", Switch),
     ("contactbook.access_minutes", Whole(1, 1_440)),
     ("contactbook.refresh_days", Whole(1, 365)),
+    ("contactbook.limits.enabled", Switch),
     ("contactbook.limits.signup", LIMIT),
     ("contactbook.limits.login", LIMIT),
     ("contactbook.limits.refresh_token", LIMIT),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use satchel::cli::serve::Server;
 use satchel::clock::{Clock, Timestamp};
-use satchel::config::{Config, Limit, Limits};
+use satchel::config::{Config, Limits};
 use satchel::db::{Room, Write};
 use satchel::domain::auth::Admin;
 use satchel::domain::auth::proofs::Purpose;
@@ -26,26 +26,6 @@ pub const BEGINNING: Timestamp = Timestamp::from_micros(1_795_237_599_560_803);
 pub const BEGINNING_NAIVE: &str = "2026-11-21T05:06:39.560803";
 /// Everybody's password.
 pub const PASSWORD: &str = "correct horse battery staple";
-
-/// The limits of a house, but for the tests about them.
-const NO_LIMITS: Limits = Limits {
-    signup: Limit::Off,
-    login: Limit::Off,
-    refresh_token: Limit::Off,
-    request_email: Limit::Off,
-    request_reset: Limit::Off,
-    show_reset: Limit::Off,
-    reset_password: Limit::Off,
-    confirm_email: Limit::Off,
-    list_contacts: Limit::Off,
-    create_contact: Limit::Off,
-    list_birthdays: Limit::Off,
-    find_contact: Limit::Off,
-    update_contact: Limit::Off,
-    delete_contact: Limit::Off,
-    update_avatar: Limit::Off,
-    letters: Limit::Off,
-};
 
 /// A server with its data directory. It stops when it is dropped with its runtime.
 pub struct House {
@@ -91,7 +71,7 @@ impl House {
         config.server.worker_threads = 2;
         config.auth.hash_memory_kib = 64;
         config.auth.hash_iterations = 1;
-        config.contactbook.limits = NO_LIMITS;
+        config.contactbook.limits = Limits::OFF;
         settle(&mut config);
         let clock = Clock::held(BEGINNING);
         let server = Server::start(config.clone(), clock.clone()).await.unwrap();
