@@ -18,6 +18,7 @@ mod mail;
 mod migrations;
 mod openapi;
 mod origins;
+mod readme;
 mod restarts;
 mod security;
 mod storage;
