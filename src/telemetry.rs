@@ -434,8 +434,9 @@ mod tests {
             let log = Log { level: String::from(level), access, ..Log::default() };
             assert_eq!(filter(&log).unwrap().to_string(), expected);
         };
-        check("info", true, "info");
-        check("info", false, "access=off,info");
+        check("info", true, "satchel=info,access=info,warn");
+        check("info", false, "satchel=info,access=off,warn");
+        check("debug", false, "access=off,debug");
         check("warn,satchel::db=debug", true, "satchel::db=debug,warn");
     }
 

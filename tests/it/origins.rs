@@ -162,7 +162,7 @@ async fn every_operation_of_the_document_may_be_asked_for_before() {
     for (path, methods) in document()["paths"].as_object().unwrap() {
         for method in methods.as_object().unwrap().keys() {
             let method = method.to_ascii_uppercase();
-            let asked = preflight(&house, APP, &method, &path.replace('{', "").replace('}', "")).await;
+            let asked = preflight(&house, APP, &method, &path.replace(['{', '}'], "")).await;
             assert_eq!(asked.status().as_u16(), 204, "{method} {path}");
             assert_eq!(header(&asked, "access-control-allow-origin"), Some(APP), "{method} {path}");
             let methods = words(&asked, "access-control-allow-methods");
