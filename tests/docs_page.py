@@ -12,7 +12,8 @@ them where they are not on the PATH. It starts the server on a fresh directory a
 - the console shows an error, or the content security policy is broken,
 - our name, an API's group, or a tag of the document is missing,
 - a token put into the page's bearer field does not bring the user's own profile back with "Test request", before and after
-  the page is loaded again, or stays in the browser when it is taken out of the field.
+  the page is loaded again, or stays in the browser when it is taken out of the field,
+- a password or a refresh token gets into the browser's storage.
 
 Pictures of the page, wide and narrow, light and dark, go to `--pictures` (default: target/docs-page).
 """
@@ -223,6 +224,7 @@ def visit(browser, house, pictures):
         looks_right(browser, house, document)
         shades_and_widths(browser, house, pictures)
         asks_with_token(browser, house, token, pictures)
+        keeps_no_password(browser)
     except Failed:
         browser.picture(pictures / "failed.png")
         raise
@@ -309,6 +311,23 @@ def asks_with_token(browser, house, token, pictures):
     browser.do(f"/element/{browser.find(FIELD)[ELEMENT]}/value", {"text": ALL_AWAY})
     kept = "return JSON.stringify(localStorage) + JSON.stringify(sessionStorage)"
     until("a token that was taken out of the field leaves the browser's storage", lambda: token not in browser.script(kept))
+
+
+def keeps_no_password(browser):
+    if PASSWORD in browser.script("return JSON.stringify(localStorage)"):
+        raise Failed("the password is in the browser's storage")
+    # Whatever the page's script writes of a sign-in.
+    write = """
+        const [long] = arguments;
+        const names = ['password', 'refresh-token', 'client-secret'].map(name => ['x-scalar-secret-' + name, long]);
+        localStorage.setItem('tried', JSON.stringify({ a: { 'x-scalar-secret-token': 'short', ...Object.fromEntries(names) } }));
+        const kept = localStorage.getItem('tried');
+        localStorage.removeItem('tried');
+        return kept;
+    """
+    kept = browser.script(write, 'not "to be\\ kept')
+    if "to be" in kept or json.loads(kept)["a"]["x-scalar-secret-token"] != "short":
+        raise Failed(f"the browser's storage takes {kept}")
 
 
 def answers(browser, wanted):
