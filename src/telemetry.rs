@@ -67,7 +67,12 @@ pub fn one_line(text: &str) -> String {
 }
 
 fn filter(log: &Log) -> Result<EnvFilter> {
-    let filter = EnvFilter::builder().parse(&log.level).map_err(|error| Error::fault(error.to_string()))?;
+    let level = match log.level.trim() {
+        // Of what others wrote, only what somebody should look at.
+        level if level.eq_ignore_ascii_case("info") => "warn,satchel=info,access=info",
+        level => level,
+    };
+    let filter = EnvFilter::builder().parse(level).map_err(|error| Error::fault(error.to_string()))?;
     if log.access {
         return Ok(filter);
     }
@@ -429,8 +434,9 @@ mod tests {
             let log = Log { level: String::from(level), access, ..Log::default() };
             assert_eq!(filter(&log).unwrap().to_string(), expected);
         };
-        check("info", true, "info");
-        check("info", false, "access=off,info");
+        check("info", true, "satchel=info,access=info,warn");
+        check("info", false, "satchel=info,access=off,warn");
+        check("debug", false, "access=off,debug");
         check("warn,satchel::db=debug", true, "satchel::db=debug,warn");
     }
 

@@ -11,8 +11,9 @@ them where they are not on the PATH. It starts the server on a fresh directory a
 - the page asks any host but this server (what the browser asks for itself leads nowhere and is not counted),
 - the console shows an error, or the content security policy is broken,
 - our name, an API's group, or a tag of the document is missing,
-- a token put into the page's bearer field, or a sign-in on the page with address and password, does not bring the
-  user's own profile back with "Test request".
+- a token put into the page's bearer field does not bring the user's own profile back with "Test request", before and after
+  the page is loaded again, or stays in the browser when it is taken out of the field,
+- a sign-in on the page with address and password does not, or a password or a refresh token gets into the browser's storage.
 
 Pictures of the page, wide and narrow, light and dark, go to `--pictures` (default: target/docs-page).
 """
@@ -95,7 +96,7 @@ def process(command, **options):
 class Browser:
     """A headless Chromium, spoken to by the WebDriver protocol."""
 
-    def __init__(self, driver, chromium, profile):
+    def __init__(self, driver, chromium, profile, arguments=()):
         self.driver = driver
         options = {
             "binary": chromium,
@@ -117,6 +118,7 @@ class Browser:
                 # Whoever is not this machine is behind a proxy that is not there.
                 "--proxy-server=http://127.0.0.1:9",
                 "--proxy-bypass-list=127.0.0.1",
+                *arguments,
             ],
         }
         wanted = {
@@ -223,6 +225,7 @@ def visit(browser, house, pictures):
         shades_and_widths(browser, house, pictures)
         asks_with_token(browser, house, token, pictures)
         signs_in_on_the_page(browser, house, pictures)
+        keeps_no_password(browser)
     except Failed:
         browser.picture(pictures / "failed.png")
         raise
@@ -288,14 +291,31 @@ def shades_and_widths(browser, house, pictures):
     browser.devtools("Emulation.setEmulatedMedia", features=[])
 
 
+FIELD = "//input[@placeholder='Token']"
+ALL_AWAY = "\ue009a\ue000\ue003"  # Control and A, then backspace (W3C WebDriver §17.4.2)
+
+
 def asks_with_token(browser, house, token, pictures):
     browser.do("/url", {"url": "about:blank"})
     browser.do("/url", {"url": house + "/scalar"})
-    field = "//input[@placeholder='Token']"
-    browser.click("the bearer field", field)
-    browser.do(f"/element/{browser.find(field)[ELEMENT]}/value", {"text": token})
+    browser.click("the bearer field", FIELD)
+    browser.do(f"/element/{browser.find(FIELD)[ELEMENT]}/value", {"text": token})
     gets_the_profile(browser, "bookshelf", "users", ME)
     browser.picture(pictures / "answer.png")
+
+    browser.do("/url", {"url": "about:blank"})
+    browser.do("/url", {"url": house + "/scalar"})
+    until("the bearer field", lambda: browser.find(FIELD))
+    browser.picture(pictures / "loaded-again.png")
+    gets_the_profile(browser, "bookshelf", "users", ME)
+    browser.picture(pictures / "answer-again.png")
+
+    browser.do("/url", {"url": "about:blank"})
+    browser.do("/url", {"url": house + "/scalar"})
+    browser.click("the bearer field", FIELD)
+    browser.do(f"/element/{browser.find(FIELD)[ELEMENT]}/value", {"text": ALL_AWAY})
+    kept = "return JSON.stringify(localStorage) + JSON.stringify(sessionStorage)"
+    until("a token that was taken out of the field leaves the browser's storage", lambda: token not in browser.script(kept))
 
 
 def signs_in_on_the_page(browser, house, pictures):
@@ -316,6 +336,23 @@ def signs_in_on_the_page(browser, house, pictures):
     until("the page has a token", lambda: "Clear tokens" in browser.text())
     gets_the_profile(browser, "todolist", "auth", "GET/v1/auth/me")
     browser.picture(pictures / "signed-in.png")
+
+
+def keeps_no_password(browser):
+    if PASSWORD in browser.script("return JSON.stringify(localStorage)"):
+        raise Failed("the password is in the browser's storage")
+    # Whatever the page's script writes of a sign-in.
+    write = """
+        const [long] = arguments;
+        const names = ['password', 'refresh-token', 'client-secret'].map(name => ['x-scalar-secret-' + name, long]);
+        localStorage.setItem('tried', JSON.stringify({ a: { 'x-scalar-secret-token': 'short', ...Object.fromEntries(names) } }));
+        const kept = localStorage.getItem('tried');
+        localStorage.removeItem('tried');
+        return kept;
+    """
+    kept = browser.script(write, 'not "to be\\ kept')
+    if "to be" in kept or json.loads(kept)["a"]["x-scalar-secret-token"] != "short":
+        raise Failed(f"the browser's storage takes {kept}")
 
 
 def gets_the_profile(browser, group, tag, operation):

@@ -14,7 +14,7 @@ Scalar.createApiReference("#docs", {
   showDeveloperTools: "never",
   hideClientButton: true,
   defaultOpenAllTags: false,
-  // A token is not left behind in the browser.
-  persistAuth: false,
+  // A token survives a reload: it stays in the browser's storage for this origin until it is taken out of the field.
+  persistAuth: true,
   authentication: { preferredSecurityScheme: "bearer" },
 });

@@ -18,7 +18,6 @@ use salvo::http::{HeaderMap, StatusCode};
 use salvo::oapi::{Components, EndpointOutRegister, Operation, Response as Described, ToSchema, endpoint};
 use salvo::{Depot, Request, Response, Router, Service, Writer, async_trait};
 use salvo_compression::{Compression, CompressionLevel};
-use salvo_cors::Cors;
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -109,11 +108,7 @@ pub fn service(app: &App) -> Service {
         let document = || serde_json::to_vec(&document()).expect("the document is JSON");
         router = router.append(&mut docs::routes(document));
     }
-    let service = Service::new(router);
-    let origins = &app.config.server.cors_origins;
-    // Outside of the edge, so that its refusals may be read by other origins, too.
-    let service = if origins.is_empty() { service } else { service.hoop(cors(origins)) };
-    let service = service.hoop(Edge::new(app.clone(), VOICES.as_slice()));
+    let service = Service::new(router).hoop(Edge::new(app.clone(), VOICES.as_slice()));
     let gzip = Compression::new().disable_all().enable_gzip(CompressionLevel::Fastest);
     service.hoop(gzip.min_length(COMPRESS_MIN_BYTES))
 }
@@ -123,26 +118,6 @@ pub fn api_router() -> Router {
     let house =
         vec![at("/health").get(get_health).into(), at("/.well-known/jwks.json").get(get_signing_keys).into()];
     APIS.iter().fold(Router::new().append(&mut { house }), |router, api| router.append(&mut (api.routes)()))
-}
-
-/// Lets pages of these origins ask, with tokens but without cookies: there are none.
-fn cors(origins: &[String]) -> impl salvo::Handler + use<> {
-    use salvo::http::Method;
-    Cors::new()
-        .allow_origin(&origins.to_vec())
-        .allow_methods(vec![Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-        .allow_headers(vec!["authorization", "content-type", "x-request-id"])
-        .expose_headers(vec![
-            "link",
-            "x-request-id",
-            "x-process-time",
-            "retry-after",
-            "ratelimit-limit",
-            "ratelimit-remaining",
-            "ratelimit-reset",
-        ])
-        .max_age(3600)
-        .into_handler()
 }
 
 /// Says that the process answers.

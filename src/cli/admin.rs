@@ -13,10 +13,12 @@ use crate::domain::auth::{Admin, forget_familiar_addresses, hasher_settings};
 use crate::domain::directory;
 use crate::domain::emails::Email;
 use crate::domain::names;
-use crate::domain::users::{self, NewUser, Patch, Role, User};
-use crate::error::{Error, Result};
-use crate::text;
+use crate::domain::users::{self, NewUser, Patch, Role, User, UserId};
+use crate::error::{Error, Refusal, Result};
+use crate::{telemetry, text};
 
+/// How many users are read at once.
+const PAGE: i64 = 500;
 /// A running server has noticed a change after this long.
 const NOTICED_AFTER: Duration = Duration::from_millis(250);
 
@@ -25,8 +27,10 @@ const NOTICED_AFTER: Duration = Duration::from_millis(250);
 /// # Errors
 /// A fault or refusal of one sentence when it cannot be done.
 pub fn run(config: &Config, command: AdminCommand) -> Result<()> {
-    if command == AdminCommand::List {
-        return list(config);
+    match command {
+        AdminCommand::List { all: false } => return list(config),
+        AdminCommand::List { all: true } => return list_everybody(config),
+        _ => {}
     }
     let clock = Clock::system();
     let served = DirLock::held(&config.server.data);
@@ -98,7 +102,7 @@ pub fn run(config: &Config, command: AdminCommand) -> Result<()> {
             say(format_args!("{email} has a new password; every session ended"))?;
         }
         // Done above: it opens nothing for writing.
-        AdminCommand::List => {}
+        AdminCommand::List { .. } => {}
     }
     db.close()?;
     if served {
@@ -108,11 +112,46 @@ pub fn run(config: &Config, command: AdminCommand) -> Result<()> {
 }
 
 fn list(config: &Config) -> Result<()> {
-    for user in db::look(&config.database(), directory::admins)? {
+    let admins = db::look(&config.database(), directory::admins)?;
+    if admins.is_empty() {
+        return say("there is no administrator yet: `satchel admin create` makes one");
+    }
+    for user in admins {
         let state = if user.shut_out(false).is_some() { "shut out" } else { "active" };
         say(format_args!("{}  {}  {state}  since {}", user.uuid, user.email, user.created_at))?;
     }
     Ok(())
+}
+
+fn list_everybody(config: &Config) -> Result<()> {
+    let mut last = UserId(0);
+    loop {
+        // The snapshot ends before the page is printed: who reads it may take their time.
+        let page = db::look(&config.database(), |db| directory::everybody(db, last, PAGE))?;
+        let Some(newest) = page.last() else {
+            return if last == UserId(0) { say("there is no user yet") } else { Ok(()) };
+        };
+        last = newest.id;
+        for user in &page {
+            say(line(user, config.auth.require_confirmed_email))?;
+        }
+    }
+}
+
+/// `7  019a9d5e-…  ada@example.com  ada  user  active  since 2026-…Z`
+fn line(user: &User, require_confirmed: bool) -> String {
+    let state = match user.shut_out(require_confirmed) {
+        None => "active",
+        Some(Refusal::UserDeleted) => "deleted",
+        Some(Refusal::UserBlocked) => "blocked",
+        Some(Refusal::EmailUnconfirmed) => "unconfirmed",
+        Some(_) => "deactivated",
+    };
+    let (id, uuid, email, role, since) =
+        (user.id.0, user.uuid, &user.email, user.role.word(), user.created_at);
+    let username = user.username.as_deref().unwrap_or("-");
+    // Whoever chose the name must not steer the terminal.
+    telemetry::one_line(&format!("{id}  {uuid}  {email}  {username}  {role}  {state}  since {since}"))
 }
 
 /// An administrator to be with the hash of his password, if all that is given of him is good.

@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-use crate::config::{Config, SmtpTls, Transport};
+use crate::config::{Config, Host, SmtpTls, Transport};
 use crate::error::Result;
 
 /// Prints what `serve` would run with this configuration, which `Config::load` has found good.
@@ -56,9 +57,15 @@ fn report(config: &Config) -> String {
 }
 
 fn listens(config: &Config) -> String {
-    match (config.server.host, config.server.port) {
-        (host, 0) => format!("{host}, any free port"),
-        (host, port) => std::net::SocketAddr::new(host, port).to_string(),
+    let port = config.server.port;
+    let at = |ip: IpAddr| {
+        if port == 0 { format!("{ip}, any free port") } else { SocketAddr::new(ip, port).to_string() }
+    };
+    match config.server.host {
+        Host::Address(ip) => at(ip),
+        Host::Localhost => {
+            format!("{} and {}", at(Ipv4Addr::LOCALHOST.into()), at(Ipv6Addr::LOCALHOST.into()))
+        }
     }
 }
 
@@ -141,6 +148,9 @@ fn notes(config: &Config) -> Vec<&'static str> {
     }
     if config.is_production() && !config.auth.sign_in_delays {
         notes.push("auth.sign_in_delays is off: passwords can be guessed as fast as they are hashed.");
+    }
+    if config.is_production() && !config.contactbook.limits.enabled {
+        notes.push("contactbook.limits.enabled is false: anybody may have as many letters sent to an address as they like.");
     }
     if config.mail.transport == Transport::Off {
         notes.push("mail.transport is \"off\": nobody can confirm an e-mail address or reset a password.");

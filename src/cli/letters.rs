@@ -36,7 +36,13 @@ fn list(config: &Config) -> Result<()> {
     loop {
         // The snapshot ends before the page is printed: who reads it may take their time.
         let page = db::look(&config.database(), |db| letters::list(db, last, PAGE))?;
-        let Some(newest) = page.last() else { return Ok(()) };
+        let Some(newest) = page.last() else {
+            return if last == LetterId(0) {
+                say("every letter has left: none waits, and none was given up")
+            } else {
+                Ok(())
+            };
+        };
         last = newest.id;
         for letter in &page {
             say(line(letter))?;

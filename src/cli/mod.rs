@@ -14,7 +14,7 @@ pub mod serve;
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -24,9 +24,24 @@ use crate::config::{self, Config, Log, Overrides};
 use crate::error::{Error, Refusal, Result, UserKey};
 use crate::telemetry;
 
+/// What help says of variables.
+const VARIABLES: &str = "\
+Environment variables:
+Every setting has one, SATCHEL_<SECTION>__<KEY>, which wins over the configuration file; flags win over both.
+`satchel config` prints every setting and who gave it. Among them:
+SATCHEL_ENVIRONMENT=production         for real users: refuses to start without what they need
+SATCHEL_SERVER__PUBLIC_URL=https://…   what links in letters begin with
+SATCHEL_SERVER__CORS_ORIGINS=https://… whose pages may call in a browser
+SATCHEL_MAIL__TRANSPORT=smtp           how letters leave
+SATCHEL_LOG__LEVEL=debug               what is logged
+NO_COLOR=1                             a log without colours
+
+Example:
+  satchel --port 9000 --data ./data";
+
 /// Satchel: five HTTP APIs, one binary, one SQLite file. Without a command it serves.
 #[derive(Debug, Parser)]
-#[command(name = "satchel", version, after_help = "Example:\n  satchel --port 9000 --data ./data")]
+#[command(name = "satchel", version, after_help = VARIABLES)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -34,7 +49,7 @@ pub struct Cli {
     /// What `serve` takes.
     #[command(flatten)]
     pub listen: Listen,
-    /// The directory with the database, the keys and the pictures [default: ./data]
+    /// The directory with the database, the keys and the pictures [default: ./data] [env: SATCHEL_SERVER__DATA]
     #[arg(long, global = true, value_name = "DIRECTORY")]
     pub data: Option<String>,
     /// The configuration [default: config.toml in the working directory, if it is there]
@@ -45,10 +60,10 @@ pub struct Cli {
 /// Where to listen.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Listen {
-    /// The address to listen on [default: 127.0.0.1]
+    /// The address to listen on [default: 127.0.0.1] [env: SATCHEL_SERVER__HOST]
     #[arg(long, value_name = "ADDRESS")]
     pub host: Option<String>,
-    /// The port to listen on, 0 for any free one [default: 8000]
+    /// The port to listen on, 0 for any free one [default: 8000] [env: SATCHEL_SERVER__PORT]
     #[arg(long)]
     pub port: Option<u16>,
 }
@@ -80,6 +95,9 @@ pub enum Command {
     /// Reads the configuration and says what would run
     #[command(after_help = "Example:\n  satchel check --config ./config.toml")]
     Check,
+    /// Prints every setting in force as TOML, and who gave it; secrets are not shown
+    #[command(after_help = "Example:\n  satchel config --config ./config.toml")]
+    Config,
 }
 
 impl Command {
@@ -88,13 +106,12 @@ impl Command {
         match self {
             Self::Serve(_) => true,
             Self::Migrate(command) => *command != MigrateCommand::Status,
-            Self::Admin(command) => *command != AdminCommand::List,
+            Self::Admin(command) => !matches!(command, AdminCommand::List { .. }),
             Self::Keys(command) => *command != KeysCommand::List,
             Self::Db(DbCommand::Restore { .. } | DbCommand::Drop { .. }) => true,
             Self::Letters(command) => *command != LettersCommand::List,
-            Self::Db(DbCommand::Backup { .. } | DbCommand::Verify { .. }) | Self::Openapi | Self::Check => {
-                false
-            }
+            Self::Db(DbCommand::Backup { .. } | DbCommand::Verify { .. }) => false,
+            Self::Openapi | Self::Check | Self::Config => false,
         }
     }
 }
@@ -185,9 +202,13 @@ pub enum AdminCommand {
         #[arg(long)]
         password_stdin: bool,
     },
-    /// Lists the administrators
-    #[command(after_help = "Example:\n  satchel admin list")]
-    List,
+    /// Lists the administrators, or everybody
+    #[command(after_help = "Examples:\n  satchel admin list\n  satchel admin list --all")]
+    List {
+        /// Lists all users, the deleted ones that are not purged yet among them
+        #[arg(long)]
+        all: bool,
+    },
 }
 
 /// What can be done to the keys that sign tokens.
@@ -325,6 +346,7 @@ impl Cli {
 
 fn run(cli: Cli) -> Result<()> {
     let config = Config::load(cli.config.as_deref(), config::environment()?.into_iter(), &cli.overrides())?;
+    let repeated = repeated(cli.config.as_deref(), &config);
     let command = cli.command.unwrap_or(Command::Serve(cli.listen));
     match &command {
         Command::Serve(_) => telemetry::init(&config.log)?,
@@ -339,7 +361,7 @@ fn run(cli: Cli) -> Result<()> {
         owner::require(&config.server.data)?;
     }
     match command {
-        Command::Serve(_) => serve::run(config),
+        Command::Serve(_) => serve::run(config, &repeated),
         Command::Migrate(command) => migrate::run(&config, command),
         Command::Admin(command) => admin::run(&config, command),
         Command::Keys(command) => keys::run(&config, command),
@@ -347,7 +369,22 @@ fn run(cli: Cli) -> Result<()> {
         Command::Letters(command) => letters::run(&config, command),
         Command::Openapi => openapi::run(),
         Command::Check => check::run(&config),
+        Command::Config => say(config.to_toml().trim_end()),
     }
+}
+
+/// The flags with which another command finds the same data, each with a blank before it: those of this command line, and
+/// `--data` for a variable that another terminal does not have.
+fn repeated(file: Option<&Path>, config: &Config) -> String {
+    let mut flags = String::new();
+    if config.source("server.data").is_some_and(|source| source == "--data" || source.starts_with("SATCHEL_"))
+    {
+        flags = format!(" --data {}", owner::quoted(&config.server.data.to_string_lossy()));
+    }
+    if let Some(file) = file {
+        flags = format!("{flags} --config {}", owner::quoted(&file.to_string_lossy()));
+    }
+    flags
 }
 
 /// What a person at the terminal reads. A refusal has the words of the command line here, as it has those of
@@ -431,13 +468,15 @@ fn told_once(fault: &anyhow::Error) -> String {
     told
 }
 
-/// `text` without SQLite's `Error code 26: ` in front and the system's ` (os error 20)` at the end.
+/// `text` without SQLite's `Error code 26: ` in front and the system's ` (os error 20)`, wherever that stands.
 fn without_number(text: &str) -> String {
     let text = match text.strip_prefix("Error code ").and_then(|rest| rest.split_once(": ")) {
         Some((_, words)) => words,
         None => text,
     };
-    String::from(text.split_once(" (os error").map_or(text, |(words, _)| words))
+    let mut pieces = text.split(" (os error ");
+    let first = String::from(pieces.next().unwrap_or_default());
+    pieces.fold(first, |words, piece| words + piece.split_once(')').map_or("", |(_, rest)| rest))
 }
 
 /// Asks a person at the terminal for a yes, unless `yes` was said on the command line already.
@@ -481,104 +520,4 @@ pub fn reason(error: &io::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(line: &str) -> Result<Cli, clap::Error> {
-        Cli::try_parse_from(line.split_whitespace()).and_then(Cli::settled)
-    }
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    /// Walks every command, so that a new one cannot come without an example, nor with one that does not parse.
-    #[test]
-    fn every_command_has_help_with_an_example_that_parses() {
-        fn walk(command: &clap::Command, path: &str) {
-            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            let examples: Vec<_> = help.lines().filter_map(|line| line.strip_prefix("  ")).collect();
-            assert!(!examples.is_empty(), "`{path}` has no example");
-            assert!(command.get_about().is_some(), "`{path}` says nothing");
-            for example in examples {
-                assert!(example.starts_with(path), "`{path}` has the example of another: {example}");
-                let line = example.split(['<', '>']).next().unwrap_or(example);
-                if let Err(error) = read(line) {
-                    panic!("{example}: {error}");
-                }
-            }
-            for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
-                walk(inner, &format!("{path} {}", inner.get_name()));
-            }
-        }
-        walk(&Cli::command(), "satchel");
-    }
-
-    #[test]
-    fn no_command_is_serve_and_flags_may_stand_before_or_after() {
-        let check = |line: &str, host: Option<&str>, port: Option<u16>, data: Option<&str>| {
-            let cli = read(line).unwrap();
-            let expected = Overrides { host: host.map(String::from), port, data: data.map(String::from) };
-            assert_eq!(cli.overrides(), expected, "{line}");
-        };
-        check("satchel", None, None, None);
-        check("satchel --port 9000 --data d", None, Some(9000), Some("d"));
-        check("satchel serve --host ::1 --port 0", Some("::1"), Some(0), None);
-        check(
-            "satchel --port 1 --host localhost serve --port 2 --data d",
-            Some("localhost"),
-            Some(2),
-            Some("d"),
-        );
-        check("satchel --data d keys list", None, None, Some("d"));
-        check("satchel keys list --data d", None, None, Some("d"));
-    }
-
-    #[test]
-    fn host_and_port_are_refused_where_nothing_listens() {
-        for line in ["satchel --port 1 keys list", "satchel --host ::1 check", "satchel keys list --port 1"] {
-            assert_eq!(read(line).unwrap_err().exit_code(), 2, "{line}");
-        }
-    }
-
-    #[test]
-    fn a_reason_has_no_number() {
-        let taken = io::Error::from_raw_os_error(rustix::io::Errno::ADDRINUSE.raw_os_error());
-        assert_eq!(reason(&taken), "address already in use");
-        assert_eq!(reason(&io::Error::other("No")), "no");
-    }
-
-    #[test]
-    fn a_fault_says_nothing_twice() {
-        let check = |causes: &[&str], expected: &str| {
-            let innermost = anyhow::Error::msg(causes[0].to_owned());
-            let fault = causes[1..].iter().fold(innermost, |fault, cause| fault.context((*cause).to_owned()));
-            assert_eq!(sentence(&Error::Fault(fault)), expected);
-        };
-        check(&["no such thing"], "no such thing");
-        check(&["Is a directory (os error 21)", "cannot read a"], "cannot read a: Is a directory");
-        check(
-            &["Is a directory (os error 21)", "cannot read a: Is a directory (os error 21)"],
-            "cannot read a: Is a directory",
-        );
-        check(&["Error code 11: malformed", "malformed", "a is damaged"], "a is damaged: malformed");
-    }
-
-    #[test]
-    fn a_key_id_may_begin_with_a_hyphen() {
-        for line in ["satchel keys retire -abc --now", "satchel keys retire --now -abc"] {
-            let Some(Command::Keys(command)) = read(line).unwrap().command else { panic!("{line}") };
-            assert_eq!(command, KeysCommand::Retire { kid: String::from("-abc"), now: true }, "{line}");
-        }
-    }
-
-    #[test]
-    fn steps_are_at_least_one() {
-        for line in ["satchel migrate up 0", "satchel migrate down 0", "satchel migrate down -1"] {
-            assert_eq!(read(line).unwrap_err().exit_code(), 2, "{line}");
-        }
-        let Some(Command::Migrate(down)) = read("satchel migrate down").unwrap().command else { panic!() };
-        assert_eq!(down, MigrateCommand::Down { steps: 1 });
-    }
-}
+mod tests;

@@ -64,7 +64,7 @@ fn line(
 }
 
 /// A word as a shell reads it back.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:@,+%".contains(&byte);
     if !word.is_empty() && word.bytes().all(is_plain) {
         return String::from(word);

@@ -1,7 +1,7 @@
 //! `satchel serve`: opens everything, listens, says where, and stops when told to.
 
-use std::io::{self, IsTerminal};
-use std::net::SocketAddr;
+use std::io::{self, ErrorKind, IsTerminal};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -13,7 +13,7 @@ use crate::api;
 use crate::app::App;
 use crate::cli::{housekeeping, process};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Host};
 use crate::db::DirLock;
 use crate::domain::directory;
 use crate::error::{Context, Error, Result};
@@ -22,11 +22,15 @@ use crate::http::connections::{self, Connections, Rules};
 /// How long the letter in hand may take at the end, however short the settings are.
 const LETTER_ENDS_AFTER: Duration = Duration::from_secs(1);
 
-/// Runs the server until SIGTERM or Ctrl-C, or until the terminal hangs up.
+/// How often two loopback addresses are looked through for a port that is free on both.
+const PORTS_TRIED: usize = 16;
+
+/// Runs the server until SIGTERM or Ctrl-C, or until the terminal hangs up. `repeated` are the flags with which another
+/// command finds the same data.
 ///
 /// # Errors
 /// A fault of one sentence when something that it needs cannot be had.
-pub fn run(mut config: Config) -> Result<()> {
+pub fn run(mut config: Config, repeated: &str) -> Result<()> {
     process::raise_open_files(&mut config);
     let runtime = Builder::new_multi_thread()
         .worker_threads(config.server.workers())
@@ -37,7 +41,8 @@ pub fn run(mut config: Config) -> Result<()> {
     runtime.block_on(async {
         let stop = stop_signal()?;
         let server = Server::start(config, Clock::system()).await?;
-        if let Err(error) = server.announce() {
+        warn_of_development(&server.app.config);
+        if let Err(error) = server.announce(repeated) {
             tracing::warn!("{error}");
         }
         server.run_until(stop).await
@@ -49,7 +54,7 @@ pub fn run(mut config: Config) -> Result<()> {
 pub struct Server {
     /// Its state.
     pub app: App,
-    /// Where it listens.
+    /// Where it listens; for `localhost` the IPv4 address.
     pub address: SocketAddr,
     connections: Connections,
     serving: JoinHandle<()>,
@@ -63,10 +68,11 @@ impl Server {
     /// # Errors
     /// A fault of one sentence: the directory, the database, a key or the port cannot be had.
     pub async fn start(mut config: Config, clock: Clock) -> Result<Self> {
-        let wanted = SocketAddr::new(config.server.host, config.server.port);
-        let listener = TcpListener::bind(wanted).await.map_err(|error| not_bound(&config, wanted, &error))?;
-        connections::prepare(&listener)?;
-        let address = listener.local_addr().map_err(anyhow::Error::from)?;
+        let listeners = listen(&config).await?;
+        for listener in &listeners {
+            connections::prepare(listener)?;
+        }
+        let address = listeners[0].local_addr().map_err(anyhow::Error::from)?;
         config.server.port = address.port();
         let app = App::open(config, clock)?;
         let connections = Connections::new(Rules::of(&app.config.server));
@@ -74,7 +80,7 @@ impl Server {
         let watched = app.watch.over("the task that serves");
         let serving = tokio::spawn(async move {
             let _watched = watched;
-            open.serve(listener, service, finish).await;
+            open.serve(listeners, service, finish).await;
         });
         let housekeeping = housekeeping::start(&app);
         let (mail, watched) = (app.mail.clone(), app.watch.over("the task that sends letters"));
@@ -86,17 +92,20 @@ impl Server {
     }
 
     /// Says on stdout where it listens and what there is.
-    fn announce(&self) -> Result<()> {
+    fn announce(&self, repeated: &str) -> Result<()> {
         let config = &self.app.config;
-        let url = format!("http://{}", self.address);
+        let url = config.local_url();
         let mut lines = vec![format!("Satchel {} listens on {url}", env!("CARGO_PKG_VERSION"))];
+        if config.server.host.is_unspecified() {
+            lines.push(String::from("  also  every other address of this machine"));
+        }
         if config.server.docs {
             lines.push(format!("  docs  {url}/scalar"));
         }
         lines.push(format!("  data  {}", config.server.data.display()));
         if self.app.db.read(directory::admins)?.is_empty() {
-            lines.push(String::from(
-                "  There is no administrator yet: satchel admin create --email you@example.org",
+            lines.push(format!(
+                "  There is no administrator yet: satchel admin create --email you@example.org{repeated}"
             ));
         }
         crate::cli::say(lines.join("\n"))
@@ -147,6 +156,45 @@ impl Server {
     }
 }
 
+/// Says what strangers find open when they can reach a server that nobody has told what it is for.
+fn warn_of_development(config: &Config) {
+    let host = config.server.host;
+    if host.is_loopback() || config.source("environment").is_some() {
+        return;
+    }
+    tracing::warn!(
+        "{host} is beyond this machine, and `environment` is not set, so this is development: common passwords are taken, \
+         sign-ups and sign-ins from private addresses have no limit, letters become files and their links lines of this log, \
+         and pages of any program on a visitor's own machine may call; set environment = \"production\", or \
+         \"development\" if all that is meant"
+    );
+}
+
+/// Listens where the settings say.
+async fn listen(config: &Config) -> Result<Vec<TcpListener>> {
+    let port = config.server.port;
+    let bind = async |address: SocketAddr| {
+        TcpListener::bind(address).await.map_err(|error| (error.kind(), not_bound(config, address, &error)))
+    };
+    if let Host::Address(ip) = config.server.host {
+        return Ok(vec![bind(SocketAddr::new(ip, port)).await.map_err(|(_, fault)| fault)?]);
+    }
+    let mut tried = 0;
+    loop {
+        let four = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await.map_err(|(_, fault)| fault)?;
+        let same = four.local_addr().map_err(anyhow::Error::from)?.port();
+        tried += 1;
+        match bind(SocketAddr::from((Ipv6Addr::LOCALHOST, same))).await {
+            Ok(six) => return Ok(vec![four, six]),
+            // A port that was free on one only.
+            Err((ErrorKind::AddrInUse, _)) if port == 0 && tried < PORTS_TRIED => {}
+            Err((ErrorKind::AddrInUse | ErrorKind::PermissionDenied, fault)) => return Err(fault),
+            // This machine has no IPv6.
+            Err(_) => return Ok(vec![four]),
+        }
+    }
+}
+
 /// Why the port cannot be had. When the same directory is served already, that is the reason, and its words say
 /// by whom.
 fn not_bound(config: &Config, wanted: SocketAddr, error: &std::io::Error) -> Error {
@@ -156,7 +204,12 @@ fn not_bound(config: &Config, wanted: SocketAddr, error: &std::io::Error) -> Err
     {
         return held;
     }
-    Error::fault(format!("cannot listen on {wanted}: {}", crate::cli::reason(error)))
+    let remedy = match error.kind() {
+        ErrorKind::AddrInUse => ": choose another port with --port",
+        ErrorKind::PermissionDenied => ": choose a port from 1024 on with --port",
+        _ => "",
+    };
+    Error::fault(format!("cannot listen on {wanted}: {}{remedy}", crate::cli::reason(error)))
 }
 
 /// Resolves at SIGTERM or Ctrl-C, or when the terminal that this was started from hangs up.

@@ -164,6 +164,8 @@ impl Contactbook {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
+    /// Whether any of them holds: without it all are off.
+    pub enabled: bool,
     /// `POST /api/auth/signup`.
     pub signup: Limit,
     /// `POST /api/auth/login`.
@@ -198,9 +200,33 @@ pub struct Limits {
     pub letters: Limit,
 }
 
+impl Limits {
+    /// None holds.
+    pub const OFF: Self = Self {
+        enabled: false,
+        signup: Limit::Off,
+        login: Limit::Off,
+        refresh_token: Limit::Off,
+        request_email: Limit::Off,
+        request_reset: Limit::Off,
+        show_reset: Limit::Off,
+        reset_password: Limit::Off,
+        confirm_email: Limit::Off,
+        list_contacts: Limit::Off,
+        create_contact: Limit::Off,
+        list_birthdays: Limit::Off,
+        find_contact: Limit::Off,
+        update_contact: Limit::Off,
+        delete_contact: Limit::Off,
+        update_avatar: Limit::Off,
+        letters: Limit::Off,
+    };
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            enabled: true,
             signup: Limit::per_minute(2),
             login: Limit::per_minute(10),
             refresh_token: Limit::per_minute(10),

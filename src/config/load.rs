@@ -6,9 +6,10 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
+use super::apis::Limits;
 use super::sections::{Environment, SmtpTls, Transport};
 use super::settings::{self, SETTINGS, is_loopback, nearest, origin};
-use super::{Changed, Config};
+use super::{Changed, Config, Sources};
 use crate::error::{Error, Result};
 
 const FILE: &str = "config.toml";
@@ -51,6 +52,10 @@ pub(super) fn load(
         loading.table().try_into().map_err(|error: toml::de::Error| Error::fault(error.to_string()))?;
     config.changed = loading.changed(&default);
     config.ignored = std::mem::take(&mut loading.ignored);
+    config.sources = Sources(loading.given.iter().map(|given| (given.key, given.source.clone())).collect());
+    if !config.contactbook.limits.enabled {
+        config.contactbook.limits = Limits::OFF;
+    }
     loading.check_together(&config)?;
     Ok(config)
 }

@@ -4,9 +4,10 @@ mod apis;
 mod load;
 mod sections;
 mod settings;
+mod shown;
 mod values;
 
-use std::net::IpAddr;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ pub use sections::{
     AddressReaders, Auth, CommonPasswords, Db, Directory, Environment, Log, LogAddresses, LogFormat, Mail,
     Server, SmtpTls, Transport, Users,
 };
-pub use values::{Limit, Network, Networks, Secret};
+pub use settings::{is_loopback_origin, page_origin};
+pub use values::{Host, Limit, Network, Networks, Secret};
 
 use crate::error::Result;
 
@@ -56,6 +58,20 @@ pub struct Config {
     /// A sentence for each variable that looks like one of ours and was not taken.
     #[serde(skip)]
     pub ignored: Vec<String>,
+    /// Who gave the settings that were given.
+    #[serde(skip)]
+    pub sources: Sources,
+}
+
+/// Who gave a setting, by its key: the file, an environment variable or a flag.
+#[derive(Clone, Debug, Default)]
+pub struct Sources(BTreeMap<&'static str, String>);
+
+/// Settings are the same whoever gave them.
+impl PartialEq for Sources {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// A setting that is not its default.
@@ -87,6 +103,16 @@ impl Config {
         load::load(file, env, flags)
     }
 
+    /// Who gave a setting; `None` when nobody did.
+    pub fn source(&self, key: &str) -> Option<&str> {
+        self.sources.0.get(key).map(String::as_str)
+    }
+
+    /// Every setting in force as TOML, and behind each who gave it. Secrets are not shown.
+    pub fn to_toml(&self) -> String {
+        shown::to_toml(self)
+    }
+
     /// Whether real users are served.
     pub fn is_production(&self) -> bool {
         self.environment == Environment::Production
@@ -104,13 +130,12 @@ impl Config {
         if !self.server.public_url.is_empty() {
             return String::from(self.server.public_url.trim_end_matches('/'));
         }
-        let port = self.server.port;
-        match self.server.host {
-            IpAddr::V4(ip) if ip.is_unspecified() => format!("http://127.0.0.1:{port}"),
-            IpAddr::V6(ip) if ip.is_unspecified() => format!("http://[::1]:{port}"),
-            IpAddr::V4(ip) => format!("http://{ip}:{port}"),
-            IpAddr::V6(ip) => format!("http://[{ip}]:{port}"),
-        }
+        self.local_url()
+    }
+
+    /// Where a program on the same machine finds the server.
+    pub fn local_url(&self) -> String {
+        format!("http://{}:{}", self.server.host.reached_at(), self.server.port)
     }
 
     /// The database file.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::values::{Limit, Networks, Secret, host};
+use super::values::{Host, Limit, Networks, Secret};
 use crate::clock::Zone;
 
 /// What the server is for.
@@ -34,9 +34,8 @@ impl Environment {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Server {
-    /// The address to listen on; `localhost` is 127.0.0.1.
-    #[serde(deserialize_with = "host")]
-    pub host: IpAddr,
+    /// Where to listen.
+    pub host: Host,
     /// The port, 0–65,535; 0 takes any free one.
     pub port: u16,
     /// The directory with the database, the keys and the pictures; a relative one starts where the command was given.
@@ -61,7 +60,7 @@ pub struct Server {
     pub keep_alive_seconds: u64,
     /// Threads that answer requests, 0–1,024; 0 takes one for each core. Read it through `workers`.
     pub worker_threads: usize,
-    /// The origins whose pages may call the APIs (CORS); empty means none.
+    /// The origins whose pages may read answers (CORS), besides those of the machine itself in development.
     pub cors_origins: Vec<String>,
     /// The time zone that says which day is today, by its IANA name. Read it through `zone`.
     pub timezone: String,
@@ -70,7 +69,7 @@ pub struct Server {
 impl Default for Server {
     fn default() -> Self {
         Self {
-            host: IpAddr::from([127, 0, 0, 1]),
+            host: Host::Address(IpAddr::from([127, 0, 0, 1])),
             port: 8000,
             data: PathBuf::from("./data"),
             public_url: String::new(),

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use toml::Value;
 
-use super::values::{Limit, Network, host_of};
+use super::values::{Host, Limit, Network};
 use crate::clock::Zone;
 
 /// What the value of a key may be.
@@ -36,7 +36,7 @@ const LIMIT: Allowed = Text(
 /// Every key, in the order of `config.toml`.
 pub(super) const SETTINGS: &[(&str, Allowed)] = &[
     ("environment", Choice(&["development", "production"])),
-    ("server.host", Text(|text| host_of(text).is_some(), "an IP address or \"localhost\"")),
+    ("server.host", Text(|text| text.parse::<Host>().is_ok(), "an IP address or \"localhost\"")),
     ("server.port", Whole(0, 65_535)),
     ("server.data", PATH),
     (
@@ -63,10 +63,7 @@ pub(super) const SETTINGS: &[(&str, Allowed)] = &[
     ("server.worker_threads", Whole(0, 1_024)),
     (
         "server.cors_origins",
-        List(
-            |text| origin(text).is_some_and(|origin| origin.path.is_empty()),
-            "a list of origins such as [\"https://app.example.org\"]",
-        ),
+        List(|text| page_origin(text).is_some(), "a list of origins such as [\"https://app.example.org\"]"),
     ),
     (
         "server.timezone",
@@ -111,6 +108,7 @@ pub(super) const SETTINGS: &[(&str, Allowed)] = &[
     ("identity.rotate_refresh", Switch),
     ("contactbook.access_minutes", Whole(1, 1_440)),
     ("contactbook.refresh_days", Whole(1, 365)),
+    ("contactbook.limits.enabled", Switch),
     ("contactbook.limits.signup", LIMIT),
     ("contactbook.limits.login", LIMIT),
     ("contactbook.limits.refresh_token", LIMIT),
@@ -253,15 +251,42 @@ pub(super) struct Origin<'a> {
     pub(super) secure: bool,
     /// The host, without brackets and port.
     pub(super) host: &'a str,
+    /// The port, when it is named.
+    port: Option<u16>,
     /// The path, with its slash; may be empty.
     pub(super) path: &'a str,
 }
 
 impl Origin<'_> {
-    /// Whether the host is the machine itself.
+    /// Whether the host is the machine itself; names under `localhost` are (RFC 6761 §6.3).
     pub(super) fn is_loopback(&self) -> bool {
-        is_loopback(self.host)
+        is_loopback(self.host) || self.host.ends_with(".localhost")
     }
+}
+
+/// The origin as a browser writes it: in lower case, without the port that the scheme has anyway (RFC 6454 §6.2). Schemes of
+/// apps that are pages inside, such as `capacitor://localhost`, are taken as they stand.
+pub fn page_origin(text: &str) -> Option<String> {
+    let text = text.to_ascii_lowercase();
+    if let Some(Origin { secure, host, path: "", port }) = origin(&text) {
+        let scheme = if secure { "https" } else { "http" };
+        let host =
+            host.parse().map_or_else(|_| String::from(host), |ip: std::net::Ipv6Addr| format!("[{ip}]"));
+        let port = port.filter(|port| *port != if secure { 443 } else { 80 });
+        let port = port.map_or_else(String::new, |port| format!(":{port}"));
+        return Some(format!("{scheme}://{host}{port}"));
+    }
+    let (scheme, rest) = text.split_once("://")?;
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_lowercase())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    let is_other = is_scheme && !matches!(scheme, "http" | "https" | "file");
+    (is_other && origin(&format!("http://{rest}")).is_some_and(|origin| origin.path.is_empty()))
+        .then_some(text)
+}
+
+/// Whether a browser that names this origin shows a page of its own machine.
+pub fn is_loopback_origin(text: &str) -> bool {
+    origin(text).is_some_and(|origin| origin.path.is_empty() && origin.is_loopback())
 }
 
 /// Whether the name or address means the machine itself.
@@ -289,13 +314,17 @@ pub(super) fn origin(text: &str) -> Option<Origin<'_>> {
             (host, port)
         }
     };
-    let port_is_good = port.is_none_or(|port| {
-        port.bytes().all(|digit| digit.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0)
-    });
+    let port = match port {
+        None => None,
+        Some(digits) if digits.bytes().all(|digit| digit.is_ascii_digit()) => {
+            Some(digits.parse().ok().filter(|port| *port > 0)?)
+        }
+        Some(_) => return None,
+    };
     let path_is_good = path
         .bytes()
         .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'"' | b'<' | b'>' | b'\\'));
-    (port_is_good && path_is_good).then_some(Origin { secure, host, path })
+    path_is_good.then_some(Origin { secure, host, port, path })
 }
 
 fn is_host_name(text: &str) -> bool {

@@ -186,18 +186,74 @@ impl<'de> Deserialize<'de> for Network {
     }
 }
 
-/// Takes an address, bare or in brackets, or `localhost`, which is 127.0.0.1.
-pub(super) fn host_of(text: &str) -> Option<IpAddr> {
-    if text == "localhost" {
-        return Some(IpAddr::from([127, 0, 0, 1]));
+/// Where to listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// `localhost`: both loopback addresses, since a browser may try either (RFC 6761 §6.3).
+    Localhost,
+    /// One address; an unspecified one is every address of its family.
+    Address(IpAddr),
+}
+
+impl Host {
+    /// Whether only programs on the same machine reach it.
+    pub fn is_loopback(self) -> bool {
+        match self {
+            Self::Localhost => true,
+            Self::Address(ip) => ip.to_canonical().is_loopback(),
+        }
     }
-    match text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
-        Some(inner) => inner.parse().ok().filter(IpAddr::is_ipv6),
-        None => text.parse().ok(),
+
+    /// Whether it is every address of the machine.
+    pub fn is_unspecified(self) -> bool {
+        matches!(self, Self::Address(ip) if ip.is_unspecified())
+    }
+
+    /// What a program on the same machine calls it in an address of the web.
+    pub fn reached_at(self) -> String {
+        match self {
+            Self::Localhost => String::from("localhost"),
+            Self::Address(IpAddr::V4(ip)) if ip.is_unspecified() => String::from("127.0.0.1"),
+            Self::Address(IpAddr::V6(ip)) if ip.is_unspecified() => String::from("[::1]"),
+            Self::Address(IpAddr::V4(ip)) => ip.to_string(),
+            Self::Address(IpAddr::V6(ip)) => format!("[{ip}]"),
+        }
     }
 }
 
-pub(super) fn host<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IpAddr, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    host_of(&text).ok_or_else(|| D::Error::custom("not an IP address"))
+impl FromStr for Host {
+    type Err = &'static str;
+
+    /// Takes `localhost` or an address, bare or in brackets.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "localhost" {
+            return Ok(Self::Localhost);
+        }
+        let ip = match text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
+            Some(inner) => inner.parse().ok().filter(IpAddr::is_ipv6),
+            None => text.parse().ok(),
+        };
+        ip.map(Self::Address).ok_or("an IP address or \"localhost\"")
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Localhost => f.write_str("localhost"),
+            Self::Address(ip) => write!(f, "{ip}"),
+        }
+    }
+}
+
+impl Serialize for Host {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Host {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
 }

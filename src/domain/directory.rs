@@ -4,7 +4,7 @@ use const_format::concatcp;
 use rusqlite::named_params;
 
 use super::auth::Caller;
-use super::users::User;
+use super::users::{User, UserId};
 use crate::config::{AddressReaders, Directory};
 use crate::db::Read;
 use crate::error::{Refusal, Result};
@@ -63,6 +63,14 @@ pub fn admins(db: &Read) -> Result<Vec<User>> {
     db.all(sql, [], User::from_row)
 }
 
+const EVERYBODY: &str =
+    concatcp!("select ", User::COLUMNS, " from users where id > :after order by id limit :limit");
+
+/// A page of everybody, the deleted among them, oldest first: those with a number above `after`, at most `limit`.
+pub fn everybody(db: &Read, after: UserId, limit: i64) -> Result<Vec<User>> {
+    db.all(EVERYBODY, named_params! { ":after": after, ":limit": limit }, User::from_row)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,5 +80,6 @@ mod tests {
     fn a_page_of_the_users_costs_the_same_wherever_it_lies() {
         refuse_scan(LIST);
         refuse_scan(LIST_NUMBERED);
+        refuse_scan(EVERYBODY);
     }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -113,11 +114,11 @@ impl Connections {
         Self(Arc::new(Shared { rules, open, by_network, closing }))
     }
 
-    /// Accepts and serves until [`Connections::close`]; then finishes the requests in flight, for as long as `finish` at most.
-    pub async fn serve(&self, listener: TcpListener, service: Service, finish: Duration) {
+    /// Accepts on all of these and serves until [`Connections::close`]; then finishes the requests in flight, for as long as `finish` at most.
+    pub async fn serve(&self, listeners: Vec<TcpListener>, service: Service, finish: Duration) {
         let mut tasks = JoinSet::new();
         tokio::select! {
-            () = self.accept(listener, &service, &mut tasks) => {}
+            () = self.accept(listeners, &service, &mut tasks) => {}
             never = self.sweep() => match never {},
         }
         for (connection, _) in self.open().drain(..) {
@@ -137,7 +138,7 @@ impl Connections {
         self.0.closing.notify_one();
     }
 
-    async fn accept(&self, listener: TcpListener, service: &Service, tasks: &mut JoinSet<()>) {
+    async fn accept(&self, listeners: Vec<TcpListener>, service: &Service, tasks: &mut JoinSet<()>) {
         let places = Arc::new(Semaphore::new(self.0.rules.max));
         loop {
             while let Some(ended) = tasks.try_join_next() {
@@ -153,7 +154,7 @@ impl Connections {
             let accepted = tokio::select! {
                 // Whoever is there already is let in.
                 biased;
-                accepted = listener.accept() => accepted,
+                accepted = next(&listeners) => accepted,
                 () = self.0.closing.notified() => return,
             };
             let (stream, peer) = match accepted {
@@ -236,6 +237,16 @@ impl Connections {
     fn by_network(&self) -> MutexGuard<'_, HashMap<ClientNetwork, usize>> {
         self.0.by_network.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The next connection on any of these. The first is looked at first, so whoever floods it delays the others; they are the same
+/// machine's.
+async fn next(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)> {
+    poll_fn(|cx| {
+        let ready = listeners.iter().map(|listener| listener.poll_accept(cx)).find(Poll::is_ready);
+        ready.unwrap_or(Poll::Pending)
+    })
+    .await
 }
 
 /// One of the places that a network may have; given back when it is dropped.

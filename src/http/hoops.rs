@@ -17,6 +17,7 @@ use salvo::{Depot, FlowCtrl, Handler, Request, Response, Writer, async_trait};
 use super::answer::{Failure, Voice};
 use super::extract::{Seen, client_address};
 use super::large;
+use super::origins::Origins;
 use uuid::Uuid;
 
 use crate::app::App;
@@ -34,6 +35,7 @@ const REQUEST_ID_MAX: usize = 128;
 pub struct Edge {
     app: App,
     voices: &'static [Voice],
+    origins: Origins,
     timeout: Duration,
     log_access: bool,
     log_addresses: LogAddresses,
@@ -45,7 +47,8 @@ impl Edge {
         let timeout = Duration::from_secs(app.config.server.request_timeout_seconds);
         let log_access = app.config.log.access;
         let log_addresses = app.config.log.addresses;
-        Self { app, voices, timeout, log_access, log_addresses }
+        let origins = Origins::of(&app.config);
+        Self { app, voices, origins, timeout, log_access, log_addresses }
     }
 
     /// Runs the rest, whatever becomes of it.
@@ -58,6 +61,9 @@ impl Edge {
     ) -> Result<(), Failure> {
         if !names_one_host(request) {
             return Err(Refusal::BadHost.into());
+        }
+        if self.origins.answer_preflight(request, response) {
+            return Ok(());
         }
         let rest = AssertUnwindSafe(ctrl.call_next(request, depot, response)).catch_unwind();
         match tokio::time::timeout(self.timeout, rest).await {
@@ -102,6 +108,7 @@ impl Handler for Edge {
         }
         let took = begun.elapsed();
         put_headers(response.headers_mut(), request_id, took);
+        self.origins.put_headers(request, response.headers_mut());
         if self.log_access {
             let seen = Seen::of(depot);
             let status = response.status_code.unwrap_or(StatusCode::OK).as_u16();

@@ -11,6 +11,7 @@ pub mod input;
 mod json;
 pub mod large;
 pub mod limits;
+pub mod origins;
 pub mod pages;
 pub mod resource;
 pub mod rules;

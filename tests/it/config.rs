@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use satchel::config::{
-    CommonPasswords, Config, Directory, Environment, Limit, Network, Overrides, Transport,
+    CommonPasswords, Config, Directory, Environment, Host, Limit, Limits, Network, Overrides, Transport,
 };
 
 /// Loads `file`, under the name `config.toml`, and `env`, in the form `NAME=value`.
@@ -27,6 +27,7 @@ fn load(file: &str, env: &[&str]) -> Result<Config, String> {
 fn the_shipped_file_says_exactly_the_defaults() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.toml");
     let config = Config::load(Some(&path), std::iter::empty(), &Overrides::default()).unwrap();
+    assert!(config.source("server.port").is_some());
     assert_eq!(config, Config::default());
 }
 
@@ -105,7 +106,7 @@ fn variables_take_the_type_of_their_key() {
     )
     .unwrap();
     assert_eq!(config.auth.issuer, "12");
-    assert!(config.server.host.is_loopback());
+    assert_eq!(config.server.host, Host::Localhost);
     assert!(config.server.trusted_proxies.contains([10, 200, 0, 1].into()));
     assert!(!config.server.trusted_proxies.contains([11, 0, 0, 1].into()));
     assert_eq!(config.server.cors_origins, ["https://a.example", "http://b.example:81"]);
@@ -215,7 +216,16 @@ fn a_wrong_list_is_shown_and_refused_whole() {
         check("trusted_proxies", value, networks);
     }
     let origins = "a list of origins such as [\"https://app.example.org\"]";
-    for value in ["[\"*\"]", "[\"https://a.example/\"]", "[\"app.example\"]", "[\"https://a.example:0\"]"] {
+    for value in [
+        "[\"*\"]",
+        "[\"null\"]",
+        "[\"https://*.a.example\"]",
+        "[\"https://a.example/\"]",
+        "[\"app.example\"]",
+        "[\"https://a.example:0\"]",
+        "[\"file://a\"]",
+        "[\"://a\"]",
+    ] {
         check("cors_origins", value, origins);
     }
 }
@@ -449,6 +459,7 @@ fn the_public_url_is_made_from_host_and_port_unless_it_is_set() {
     check("", "http://127.0.0.1:8000");
     check("server.host = \"0.0.0.0\"\nserver.port = 9000", "http://127.0.0.1:9000");
     check("server.host = \"::\"", "http://[::1]:8000");
+    check("server.host = \"localhost\"", "http://localhost:8000");
     check("server.host = \"[2001:db8::1]\"", "http://[2001:db8::1]:8000");
     check("server.public_url = \"https://a.example/satchel/\"", "https://a.example/satchel");
 }
@@ -486,4 +497,59 @@ fn the_letters_lie_in_the_data_directory_unless_told_otherwise() {
     assert_eq!(Config::default().mail_directory(), Path::new("./data/mail"));
     let config = load("mail.directory = \"letters\"", &[]).unwrap();
     assert_eq!(config.mail_directory(), Path::new("letters"));
+}
+
+#[test]
+fn the_settings_in_force_are_told_with_who_gave_them_and_read_back_as_they_are() {
+    let file = "environment = \"development\"\n[server]\ntrusted_proxies = [\"10.0.0.0/8\"]\n[mail]\nsmtp_user = \"a \\\"b\\\"\"";
+    let env = [
+        "SATCHEL_SERVER__HOST=localhost",
+        "SATCHEL_MAIL__SMTP_PASSWORD=hunter2",
+        "SATCHEL_DB__MAX_PAGES=1000",
+    ];
+    let flags = Overrides { port: Some(9000), ..Overrides::default() };
+    let config = load_with(file, &env, &flags).unwrap();
+    let told = config.to_toml();
+    for line in [
+        "[server]",
+        "host = \"localhost\"  # SATCHEL_SERVER__HOST",
+        "port = 9000  # --port",
+        "data = \"./data\"  # default",
+        "max_pages = 1000  # SATCHEL_DB__MAX_PAGES",
+        "# smtp_password is set, and not shown  # SATCHEL_MAIL__SMTP_PASSWORD",
+        "[contactbook.limits]",
+        "signup = \"2/minute\"  # default",
+    ] {
+        assert!(told.lines().any(|found| found == line), "{line}:\n{told}");
+    }
+    assert!(told.contains("trusted_proxies = [\"10.0.0.0/8\"]  # ") && !told.contains("hunter2"), "{told}");
+    let mut known = BTreeSet::new();
+    let toml::Value::Table(default) = toml::Value::try_from(Config::default()).unwrap() else { panic!() };
+    keys("", &default, &mut known);
+    let mut table = BTreeSet::new();
+    keys("", &told.parse().unwrap(), &mut table);
+    known.remove("mail.smtp_password");
+    known.insert("db.max_pages".into());
+    assert_eq!(table, known);
+    let plain = |config: Config| Config { changed: Vec::new(), ..config };
+    let again = load(&told, &["SATCHEL_MAIL__SMTP_PASSWORD=hunter2"]).unwrap();
+    assert_eq!(plain(again), plain(config));
+}
+
+#[test]
+fn one_switch_turns_every_limit_of_contactbook_off() {
+    let file = "[contactbook.limits]\nenabled = false\nsignup = \"3/hour\"";
+    let config = load(file, &[]).unwrap();
+    assert_eq!(config.contactbook.limits, Limits::OFF);
+    assert!(
+        config.to_toml().contains("signup = \"off\"  # config.toml\n")
+            || config.to_toml().contains("/config.toml\n")
+    );
+    let config = load("", &["SATCHEL_CONTACTBOOK__LIMITS__ENABLED=false"]).unwrap();
+    assert_eq!(config.contactbook.limits, Limits::OFF);
+    assert!(config.to_toml().contains("letters = \"off\"  # SATCHEL_CONTACTBOOK__LIMITS__ENABLED\n"));
+    assert_eq!(
+        load("[contactbook.limits]\nenabled = true", &[]).unwrap().contactbook.limits,
+        Limits::default()
+    );
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use satchel::cli::serve::Server;
 use satchel::clock::{Clock, Timestamp};
-use satchel::config::{CommonPasswords, Config, Limit, Limits};
+use satchel::config::{CommonPasswords, Config, Limits};
 use satchel::db::{Room, Write};
 use satchel::domain::auth::Admin;
 use satchel::domain::auth::proofs::Purpose;
@@ -26,26 +26,6 @@ pub const BEGINNING: Timestamp = Timestamp::from_micros(1_795_237_599_560_803);
 pub const BEGINNING_NAIVE: &str = "2026-11-21T05:06:39.560803";
 /// Everybody's password.
 pub const PASSWORD: &str = "correct horse battery staple";
-
-/// The limits of a house, but for the tests about them.
-const NO_LIMITS: Limits = Limits {
-    signup: Limit::Off,
-    login: Limit::Off,
-    refresh_token: Limit::Off,
-    request_email: Limit::Off,
-    request_reset: Limit::Off,
-    show_reset: Limit::Off,
-    reset_password: Limit::Off,
-    confirm_email: Limit::Off,
-    list_contacts: Limit::Off,
-    create_contact: Limit::Off,
-    list_birthdays: Limit::Off,
-    find_contact: Limit::Off,
-    update_contact: Limit::Off,
-    delete_contact: Limit::Off,
-    update_avatar: Limit::Off,
-    letters: Limit::Off,
-};
 
 /// A server with its data directory. It stops when it is dropped with its runtime.
 pub struct House {
@@ -93,7 +73,7 @@ impl House {
         config.auth.hash_memory_kib = 64;
         config.auth.hash_iterations = 1;
         config.auth.common_passwords = Some(CommonPasswords::Refuse);
-        config.contactbook.limits = NO_LIMITS;
+        config.contactbook.limits = Limits::OFF;
         settle(&mut config);
         let clock = Clock::held(BEGINNING);
         let server = Server::start(config.clone(), clock.clone()).await.unwrap();
@@ -328,11 +308,15 @@ pub async fn answer(request: RequestBuilder) -> Answer {
 
 async fn read(response: Response) -> Answer {
     let status = response.status().as_u16();
-    let headers = response
-        .headers()
-        .iter()
-        .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()))
-        .collect();
+    let mut headers = BTreeMap::<String, String>::new();
+    for (name, value) in response.headers() {
+        let value = value.to_str().unwrap_or_default();
+        // Several lines are one list (RFC 9110 §5.3).
+        headers
+            .entry(name.to_string())
+            .and_modify(|values| *values = format!("{values}, {value}"))
+            .or_insert_with(|| value.to_owned());
+    }
     let text = response.text().await.unwrap();
     let body = serde_json::from_str(&text).unwrap_or(Value::Null);
     Answer { status, headers, text, body }

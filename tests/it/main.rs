@@ -18,6 +18,8 @@ mod letters;
 mod mail;
 mod migrations;
 mod openapi;
+mod origins;
+mod readme;
 mod restarts;
 mod security;
 mod storage;

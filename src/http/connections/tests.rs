@@ -120,7 +120,8 @@ impl House {
         settle(&mut rules);
         let connections = Connections::new(rules);
         let open = connections.clone();
-        let serving = tokio::spawn(async move { open.serve(listener, Service::new(router), LONG).await });
+        let serving =
+            tokio::spawn(async move { open.serve(vec![listener], Service::new(router), LONG).await });
         Self { address, budget, connections, serving }
     }
 

@@ -263,3 +263,43 @@ async fn list_shows_the_administrators_and_nobody_else() {
     let told: Vec<_> = columns.iter().map(|columns| &columns[1..3]).collect();
     assert_eq!(told, [[ADA, "shut out"], ["grace@example.com", "active"]]);
 }
+
+#[tokio::test]
+async fn list_all_shows_everybody_with_role_and_state() {
+    let place = Place::new();
+    assert_eq!(place.run(&["migrate", "up"]).await.code, Some(0));
+    let none = "there is no administrator yet: `satchel admin create` makes one\n";
+    assert_eq!(place.run(&["admin", "list"]).await.done(), none);
+    assert_eq!(place.run(&["admin", "list", "--all"]).await.done(), "there is no user yet\n");
+    place.make_admin(ADA).await;
+    let serving = place.serve().await;
+    for name in ["bob", "eve", "joe", "sue"] {
+        serving.guest(name).await;
+    }
+    let signup = json!({ "username": "Zoë P.", "email": "zoe@example.com", "password": PASSWORD });
+    let made = answer(serving.request("POST", "/api/auth/signup").json(&signup)).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    place.run(&["admin", "block", "eve@example.com"]).await.done();
+    let sql = "update users set is_active = 0 where email = 'joe@example.com';
+               update users set deleted_at = 1 where email = 'sue@example.com';
+               update users set username = 'bo' || char(27) || 'b' where email = 'bob@example.com'";
+    connect(&place.database()).execute_batch(sql).unwrap();
+    let listed = place.run(&["admin", "list", "--all"]).await;
+    let columns: Vec<Vec<&str>> = listed.done().lines().map(|line| line.split("  ").collect()).collect();
+    let told: Vec<_> = columns.iter().map(|columns| [&columns[..1], &columns[2..6]].concat()).collect();
+    assert_eq!(
+        told,
+        [
+            ["1", ADA, "-", "admin", "active"],
+            ["2", "bob@example.com", "bo\\u001bb", "user", "active"],
+            ["3", "eve@example.com", "eve", "user", "blocked"],
+            ["4", "joe@example.com", "joe", "user", "deactivated"],
+            ["5", "sue@example.com", "sue", "user", "deleted"],
+            ["6", "zoe@example.com", "-", "user", "unconfirmed"],
+        ]
+    );
+    assert!(
+        columns.iter().all(|columns| columns[1].len() == 36 && columns[6].starts_with("since 2")),
+        "{columns:?}"
+    );
+}

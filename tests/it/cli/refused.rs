@@ -69,8 +69,22 @@ async fn a_taken_port_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let _listener = TcpListener::bind(taken).unwrap();
     let ended = refused(&place, place.command(&["--port", &taken.port().to_string()])).await;
-    ended.refuses(&format!("cannot listen on {taken}: address already in use"));
+    ended.refuses(&format!(
+        "cannot listen on {taken}: address already in use: choose another port with --port"
+    ));
     assert!(!place.path("data").exists(), "nothing was made");
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_on_one_loopback_address_is_not_one_for_localhost() {
+    let place = Place::new();
+    let listener = TcpListener::bind("[::1]:0").unwrap();
+    let taken = listener.local_addr().unwrap();
+    let port = taken.port().to_string();
+    let ended = refused(&place, place.command(&["--host", "localhost", "--port", &port])).await;
+    ended.refuses(&format!(
+        "cannot listen on {taken}: address already in use: choose another port with --port"
+    ));
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::binary::{PATIENCE, Place, Serving, broken, connect, log_size};
-use crate::house::{Guest, answer, book};
+use crate::house::{Guest, PASSWORD, answer, book};
 
 /// What a first start says.
 fn greeting(url: &str, docs: bool, admin: bool) -> String {
@@ -46,6 +46,102 @@ async fn a_start_without_docs_names_none() {
     let serving = Serving::start(command).await;
     let url = serving.url.clone();
     assert_eq!(serving.stop().await.stdout, greeting(&url, false, false));
+}
+
+#[tokio::test]
+async fn the_hint_for_an_administrator_repeats_the_flags_so_that_it_finds_the_same_data() {
+    let hint = async |args: &[&str], variable: Option<&str>| {
+        let place = Place::new();
+        place.write("it's.toml", "");
+        let mut command = place.command(&[&["--port", "0"], args].concat());
+        command.envs(variable.map(|data| ("SATCHEL_SERVER__DATA", data)));
+        let said = Serving::start(command).await.stop().await.stdout;
+        said.split("There is no administrator yet: ").nth(1).unwrap().trim_end().to_owned()
+    };
+    let create = "satchel admin create --email you@example.org";
+    assert_eq!(hint(&[], None).await, create);
+    assert_eq!(hint(&["--data", "./my data"], None).await, format!("{create} --data './my data'"));
+    let both = &["serve", "--config", "it's.toml", "--data", "d"];
+    assert_eq!(hint(both, None).await, format!("{create} --data d --config 'it'\\''s.toml'"));
+    assert_eq!(hint(&[], Some("elsewhere")).await, format!("{create} --data elsewhere"));
+}
+
+#[tokio::test]
+async fn the_hint_for_an_administrator_works_as_it_stands() {
+    let place = Place::new();
+    let serving = Serving::start(place.command(&["--port", "0", "--data", "my data"])).await;
+    let args = ["admin", "create", "--email", "you@example.org", "--data", "my data", "--password-stdin"];
+    place.run_with_input(&args, PASSWORD).await.done();
+    assert_eq!(serving.log_in("you@example.org", PASSWORD).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_start_on_every_address_names_one_that_a_browser_opens() {
+    for (host, shown) in [("0.0.0.0", "127.0.0.1"), ("::", "[::1]")] {
+        let place = Place::new();
+        let mut command = place.command(&["--host", host, "--port", "0"]);
+        command.env("SATCHEL_ENVIRONMENT", "development");
+        let serving = Serving::start(command).await;
+        assert!(serving.url.starts_with(&format!("http://{shown}:")), "{}", serving.url);
+        assert_eq!(serving.get("/health").await.status, 200);
+        let url = serving.url.clone();
+        let ended = serving.stop().await;
+        let also =
+            format!("listens on {url}\n  also  every other address of this machine\n  docs  {url}/scalar\n");
+        assert!(ended.stdout.contains(&also), "{}", ended.stdout);
+        assert!(!ended.stderr.contains("WARN"), "{}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_start_beyond_this_machine_warns_once_of_what_development_leaves_open_unless_it_was_asked_for() {
+    for (args, environment, expected) in [
+        (&["--host", "0.0.0.0"][..], None, 1),
+        (&["--host", "::"], None, 1),
+        (&["--host", "0.0.0.0"], Some("development"), 0),
+        (&["--host", "localhost"], None, 0),
+        (&["--host", "127.0.0.2"], None, 0),
+        (&[], None, 0),
+    ] {
+        let place = Place::new();
+        let mut command = place.command(&[&["--port", "0"], args].concat());
+        command.envs(environment.map(|word| ("SATCHEL_ENVIRONMENT", word)));
+        let log = Serving::start(command).await.stop().await.stderr;
+        assert_eq!(log.matches("WARN").count(), expected, "{args:?}: {log}");
+        assert_eq!(log.matches("`environment` is not set").count(), expected, "{args:?}: {log}");
+    }
+}
+
+#[tokio::test]
+async fn localhost_is_both_loopback_addresses() {
+    let place = Place::new();
+    let serving = Serving::start(place.command(&["--host", "localhost", "--port", "0"])).await;
+    let port = serving.url.strip_prefix("http://localhost:").expect("it is called so").to_owned();
+    for address in ["127.0.0.1", "[::1]"] {
+        let mut stream = TcpStream::connect(format!("{address}:{port}")).await.unwrap();
+        let request = format!("GET /health HTTP/1.1\r\nHost: {address}:{port}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut said = String::new();
+        timeout(PATIENCE, stream.read_to_string(&mut said)).await.expect("it answers").unwrap();
+        assert!(said.starts_with("HTTP/1.1 200 "), "{address}: {said}");
+    }
+    assert_eq!(serving.stop().await.code, Some(0));
+}
+
+#[tokio::test]
+async fn a_start_and_the_first_requests_leave_no_line_of_a_library_in_the_log() {
+    let place = Place::new();
+    let serving = place.serve().await;
+    serving.guest("ada").await;
+    for path in ["/", "/scalar", "/openapi.json", "/nowhere", "/v1/health"] {
+        serving.get(path).await;
+    }
+    let log = serving.stop().await.stderr;
+    for line in log.lines() {
+        let target = line.split_whitespace().nth(2).unwrap_or_default();
+        assert!(target.starts_with("satchel::") || target == "access:", "{line}");
+    }
+    assert!(log.lines().count() > 6, "{log}");
 }
 
 #[tokio::test]

@@ -40,6 +40,56 @@ async fn check_says_what_would_run_and_makes_nothing() {
 }
 
 #[tokio::test]
+async fn config_prints_the_settings_in_force_and_makes_nothing() {
+    let place = Place::new();
+    place.write("config.toml", "[server]\nport = 9000\n");
+    let mut command = place.command(&["config", "--data", "d"]);
+    command.env("SATCHEL_MAIL__SMTP_USER", "u").env("SATCHEL_MAIL__SMTP_PASSWORD", "hunter2");
+    let printed = run(command).await;
+    for line in [
+        "environment = \"development\"  # default\n",
+        "\n[server]\nhost = \"127.0.0.1\"  # default\nport = 9000  # config.toml\ndata = \"d\"  # --data\n",
+        "hash_memory_kib = 64  # SATCHEL_AUTH__HASH_MEMORY_KIB\n",
+        "\n# smtp_password is set, and not shown  # SATCHEL_MAIL__SMTP_PASSWORD\n",
+    ] {
+        assert!(printed.done().contains(line), "{line}:\n{}", printed.stdout);
+    }
+    assert!(!printed.stdout.contains("hunter2"));
+    assert_eq!(place.files().len(), 1);
+    // What it prints can be given back.
+    place.write("config.toml", printed.done());
+    let again = place.run(&["config"]).await;
+    assert!(
+        again.done().contains("port = 9000  # config.toml\ndata = \"d\"  # config.toml\n"),
+        "{}",
+        again.stdout
+    );
+}
+
+#[tokio::test]
+async fn help_names_the_variables() {
+    let place = Place::new();
+    let help = place.run(&["--help"]).await;
+    for name in [
+        "SATCHEL_<SECTION>__<KEY>",
+        "[env: SATCHEL_SERVER__HOST]",
+        "[env: SATCHEL_SERVER__PORT]",
+        "[env: SATCHEL_SERVER__DATA]",
+        "SATCHEL_ENVIRONMENT=",
+    ] {
+        assert!(help.done().contains(name), "{name}: {}", help.stdout);
+    }
+    // Those it names are read.
+    for word in help.done().split_whitespace().filter_map(|word| word.strip_prefix("SATCHEL_")) {
+        let Some((name, value)) = word.split_once('=') else { continue };
+        let mut command = place.command(&["check"]);
+        command.env(format!("SATCHEL_{name}"), value.replace('…', "a.example"));
+        let checked = run(command).await;
+        assert!(!checked.stderr.contains("unknown variable"), "{word}: {}", checked.stderr);
+    }
+}
+
+#[tokio::test]
 async fn every_command_refuses_a_wrong_config() {
     let place = Place::new();
     place.write("config.toml", "[server]\nport = -1\n");
@@ -69,15 +119,17 @@ async fn the_version_is_that_of_the_package() {
 }
 
 /// Each command that prints, in an order in which all of them can be done.
-const PRINTING: [&[&str]; 14] = [
+const PRINTING: [&[&str]; 16] = [
     &["--help"],
     &["check"],
+    &["config"],
     &["openapi"],
     &["migrate", "up"],
     &["migrate", "status"],
     &["admin", "create", "--email", "ada@example.com", "--password-stdin"],
     &["admin", "confirm", "ada@example.com"],
     &["admin", "list"],
+    &["admin", "list", "--all"],
     &["keys", "rotate"],
     &["keys", "list"],
     &["letters", "retry", "--all-dead"],

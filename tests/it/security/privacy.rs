@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use reqwest::Client;
+use satchel::config::Environment;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -275,9 +276,14 @@ async fn no_answer_names_the_software_or_its_version() {
 
 #[tokio::test]
 async fn pages_of_other_origins_may_not_call_unless_they_are_configured() {
-    let closed = House::new().await;
-    let open =
-        House::with(|config| config.server.cors_origins = vec!["https://app.example.com".into()]).await;
+    let production = |origins: &[&str]| {
+        let origins = origins.iter().map(|origin| String::from(*origin)).collect();
+        House::with(move |config| {
+            config.environment = Environment::Production;
+            config.server.cors_origins = origins;
+        })
+    };
+    let (closed, open) = (production(&[]).await, production(&["https://app.example.com"]).await);
     for (house, origin, expected) in [
         (&closed, "https://app.example.com", None),
         (&closed, "null", None),
@@ -298,7 +304,7 @@ async fn pages_of_other_origins_may_not_call_unless_they_are_configured() {
             let response = request.send().await.unwrap();
             let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap());
             assert_eq!(header("access-control-allow-origin"), expected, "{origin}");
-            assert_eq!(header("access-control-allow-credentials"), None, "{origin}");
+            assert_eq!(header("access-control-allow-credentials"), expected.map(|_| "true"), "{origin}");
         }
     }
 }
