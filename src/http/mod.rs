@@ -5,6 +5,7 @@ pub mod body;
 pub mod budget;
 pub mod connections;
 pub mod docs;
+mod encoding;
 pub mod extract;
 pub mod forms;
 pub mod hoops;

@@ -2,6 +2,7 @@
 
 mod answers;
 mod bodies;
+mod encodings;
 mod lax;
 mod long_pages;
 mod words;
