@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 pub use apis::{Bookshelf, Contactbook, Identity, Lifetimes, Limits, Store, Todolist};
 pub use load::{Overrides, environment};
 pub use sections::{
-    AddressReaders, Auth, Db, Directory, Environment, Log, LogAddresses, LogFormat, Mail, Server, SmtpTls,
-    Transport, Users,
+    AddressReaders, Auth, Db, Directory, Environment, ForwardedHeader, Log, LogAddresses, LogFormat, Mail,
+    Server, SmtpTls, Transport, Users,
 };
 pub use values::{Limit, Network, Networks, Secret};
 

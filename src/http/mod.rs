@@ -8,6 +8,7 @@ pub mod docs;
 mod encoding;
 pub mod extract;
 pub mod forms;
+mod forwarded;
 pub mod hoops;
 pub mod input;
 mod json;

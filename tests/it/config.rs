@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use satchel::config::{Config, Directory, Environment, Limit, Network, Overrides, Transport};
+use satchel::config::{
+    Config, Directory, Environment, ForwardedHeader, Limit, Network, Overrides, Transport,
+};
 
 /// Loads `file`, under the name `config.toml`, and `env`, in the form `NAME=value`.
 fn load_with(file: &str, env: &[&str], flags: &Overrides) -> Result<Config, String> {
@@ -90,6 +92,7 @@ fn variables_take_the_type_of_their_key() {
             "SATCHEL_AUTH__ISSUER=12",
             "SATCHEL_SERVER__HOST=localhost",
             "SATCHEL_SERVER__TRUSTED_PROXIES=127.0.0.1, 10.0.0.0/8",
+            "SATCHEL_SERVER__FORWARDED_HEADER=forwarded",
             "SATCHEL_SERVER__CORS_ORIGINS=[\"https://a.example\", 'http://b.example:81']",
             "SATCHEL_CONTACTBOOK__LIMITS__CREATE_CONTACT=off",
             "SATCHEL_CONTACTBOOK__LIMITS__LOGIN=7/hour",
@@ -106,6 +109,7 @@ fn variables_take_the_type_of_their_key() {
     assert!(config.server.host.is_loopback());
     assert!(config.server.trusted_proxies.contains([10, 200, 0, 1].into()));
     assert!(!config.server.trusted_proxies.contains([11, 0, 0, 1].into()));
+    assert_eq!(config.server.forwarded_header, ForwardedHeader::Forwarded);
     assert_eq!(config.server.cors_origins, ["https://a.example", "http://b.example:81"]);
     assert_eq!(config.contactbook.limits.create_contact, Limit::Off);
     assert_eq!(config.contactbook.limits.login, Limit::Rate { count: 7, per_seconds: 3_600 });
