@@ -204,7 +204,7 @@ fn hash(config: &Config, clock: &Clock, password: Password, own: &[&str]) -> Res
     Hasher::new(hasher_settings(&config.auth), clock.clone())?.hash_blocking(&password)
 }
 
-/// The first line of stdin; a person at a terminal is asked for it.
+/// The first line of stdin without a byte order mark, which editors leave in files; a person at a terminal is asked for it.
 fn password(from_stdin: bool) -> Result<Password> {
     let stdin = std::io::stdin();
     if !from_stdin {
@@ -222,6 +222,7 @@ fn password(from_stdin: bool) -> Result<Password> {
     }
     let mut line = String::new();
     stdin.lock().read_line(&mut line).map_err(anyhow::Error::from)?;
-    let line = line.strip_suffix('\n').unwrap_or(&line);
+    let line = line.strip_prefix('\u{feff}').unwrap_or(&line);
+    let line = line.strip_suffix('\n').unwrap_or(line);
     Ok(Password::new(line.strip_suffix('\r').unwrap_or(line).to_owned()))
 }

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 pub use apis::{Bookshelf, Contactbook, Identity, Lifetimes, Limits, Store, Todolist};
 pub use load::{Overrides, environment};
 pub use sections::{
-    AddressReaders, Auth, CommonPasswords, Db, Directory, Environment, Log, LogAddresses, LogFormat, Mail,
-    Server, SmtpTls, Transport, Users,
+    AddressReaders, Auth, CommonPasswords, Db, Directory, Environment, ForwardedHeader, Log, LogAddresses,
+    LogFormat, Mail, Server, SmtpTls, Transport, Users,
 };
 pub use settings::{is_loopback_origin, page_origin};
 pub use values::{Host, Limit, Network, Networks, Secret};

@@ -42,8 +42,10 @@ pub struct Server {
     pub data: PathBuf,
     /// What links in letters begin with; "" stands for `http://host:port`. Read it through `Config::public_url`.
     pub public_url: String,
-    /// The peers whose `X-Forwarded-For` is believed.
+    /// The peers that are believed when they say for which client they ask.
     pub trusted_proxies: Networks,
+    /// The header in which they say it; the other one is not read.
+    pub forwarded_header: ForwardedHeader,
     /// Whether `/scalar` and `/openapi.json` are served.
     pub docs: bool,
     /// The largest body that is no upload, in bytes, 1,024–67,108,864.
@@ -74,6 +76,7 @@ impl Default for Server {
             data: PathBuf::from("./data"),
             public_url: String::new(),
             trusted_proxies: Networks::default(),
+            forwarded_header: ForwardedHeader::default(),
             docs: true,
             body_max_bytes: 524_288,
             request_timeout_seconds: 30,
@@ -264,6 +267,17 @@ impl Auth {
     pub const fn sign_in_delay_max(&self) -> Duration {
         Duration::from_secs(self.sign_in_delay_max_seconds)
     }
+}
+
+/// The header in which proxies say for which client they ask.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ForwardedHeader {
+    /// `X-Forwarded-For`.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
 }
 
 /// Who may list users.

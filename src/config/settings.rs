@@ -53,6 +53,7 @@ pub(super) const SETTINGS: &[(&str, Allowed)] = &[
             "a list of addresses and networks such as [\"127.0.0.1\", \"10.0.0.0/8\"]",
         ),
     ),
+    ("server.forwarded_header", Choice(&["x-forwarded-for", "forwarded"])),
     ("server.docs", Switch),
     ("server.body_max_bytes", Whole(1_024, 67_108_864)),
     ("server.request_timeout_seconds", Whole(1, 3_600)),

@@ -31,7 +31,7 @@ pub(super) async fn receive(request: &mut Request, app: &App, max_bytes: usize) 
         return Ok(piece);
     }
     let mut whole = Vec::new();
-    let mut room: Option<Allotment> = None;
+    let mut held: Option<Allotment> = None;
     loop {
         let length = whole.len() + piece.len();
         if length > max_bytes {
@@ -40,16 +40,12 @@ pub(super) async fn receive(request: &mut Request, app: &App, max_bytes: usize) 
         if length > whole.capacity() {
             let doubled = (2 * whole.capacity()).max(SMALL_BYTES_MAX).min(announced.unwrap_or(max_bytes));
             let capacity = doubled.max(length);
-            if capacity > SMALL_BYTES_MAX {
-                let has_room = match &mut room {
-                    Some(room) => room.grow(capacity - whole.capacity()),
-                    None => {
-                        room = app.body_room.take(client_address(request, app).into(), capacity);
-                        room.is_some()
+            match &mut held {
+                None => held = room(request, app, capacity)?,
+                Some(held) => {
+                    if !held.grow(capacity - whole.capacity()) {
+                        return Err(Refusal::BUSY.into());
                     }
-                };
-                if !has_room {
-                    return Err(Refusal::BUSY.into());
                 }
             }
             whole.reserve_exact(capacity - whole.len());
@@ -60,10 +56,19 @@ pub(super) async fn receive(request: &mut Request, app: &App, max_bytes: usize) 
             None => break,
         }
     }
-    if let Some(room) = room {
-        request.extensions_mut().insert(Arc::new(room));
+    if let Some(held) = held {
+        request.extensions_mut().insert(Arc::new(held));
     }
     Ok(whole.into())
+}
+
+/// Room for so many bytes that are made of a request's body; small ones need none.
+pub(super) fn room(request: &Request, app: &App, bytes: usize) -> Result<Option<Allotment>> {
+    if bytes <= SMALL_BYTES_MAX {
+        return Ok(None);
+    }
+    let room = app.body_room.take(client_address(request, app).into(), bytes);
+    Ok(Some(room.ok_or(Refusal::BUSY)?))
 }
 
 /// What comes next of a body; `None` at its end. Trailers are ignored.

@@ -3,10 +3,13 @@
 //! The loop that accepts is the house's own: what salvo lets a policy see of a connection are bytes, not where a head ends and
 //! an answer begins.
 
+mod stream;
+mod unread;
+
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -16,18 +19,21 @@ use std::time::Duration;
 
 use salvo::Service;
 use salvo::conn::{ConnCtrl, http1};
-use salvo::http::ResBody;
+use salvo::http::header::{CONNECTION, HeaderValue};
 use salvo::http::uri::Scheme;
+use salvo::http::{ReqBody, ResBody};
 use salvo::hyper;
 use salvo::hyper::body::Incoming;
 use salvo::rt::tokio::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, Sleep, interval, sleep, timeout};
 
+use self::stream::Watched;
+use self::unread::Rest;
 use crate::config::{Networks, Server};
+use crate::domain::pictures::UPLOAD_BYTES_MAX;
 use crate::error::Result;
 use crate::network::ClientNetwork;
 
@@ -52,6 +58,12 @@ pub struct Patience {
     pub idle: Duration,
     /// While bytes of an answer wait and fewer than 8 KiB move.
     pub stall: Duration,
+    /// For the rest of a body that was answered before it was read.
+    pub discard: Duration,
+    /// From such an answer to the end of a body whose length nobody has told; then the answer leaves, and the connection ends with it.
+    pub settle: Duration,
+    /// From the end of what is said to a client that is still sending to the end of the connection.
+    pub linger: Duration,
 }
 
 /// How many connections there may be, and for how long.
@@ -63,6 +75,8 @@ pub struct Rules {
     pub max_per_network: usize,
     /// Peers that may have as many as there are: they bring the requests of others.
     pub proxies: Networks,
+    /// Of a body that was answered before it was read, so many bytes are received before the connection is closed.
+    pub discard_bytes_max: u64,
     /// When one is ended.
     pub patience: Patience,
 }
@@ -74,10 +88,14 @@ impl Rules {
             max: server.max_connections,
             max_per_network: server.connections_per_address(),
             proxies: server.trusted_proxies.clone(),
+            discard_bytes_max: 2 * server.body_max_bytes.max(UPLOAD_BYTES_MAX) as u64,
             patience: Patience {
                 head: Duration::from_secs(30),
                 idle: server.keep_alive(),
                 stall: Duration::from_secs(30),
+                discard: Duration::from_secs(10),
+                settle: Duration::from_millis(100),
+                linger: Duration::from_secs(2),
             },
         }
     }
@@ -202,14 +220,20 @@ impl Connections {
         let local = stream.local_addr().unwrap_or(peer);
         let handler =
             service.hyper_handler(local.into(), peer.into(), Scheme::HTTP, None, ConnCtrl::new(), None);
-        let stream = TokioIo::new(Watched { stream, connection: Arc::clone(&connection) });
-        let service = Noting { inner: handler, connection: Arc::clone(&connection) };
+        let Rules { discard_bytes_max, patience, .. } = self.0.rules;
+        let stream = TokioIo::new(Watched::new(stream, &connection, patience.linger));
+        let service = Noting {
+            inner: handler,
+            connection: Arc::clone(&connection),
+            discard_bytes_max,
+            settle: patience.settle,
+        };
         // The sweeper's times hold, not hyper's, whose time for a head begins with the wait for it.
         let serving = http1::Builder::new()
             .header_read_timeout(None)
             .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(stream, service);
-        drive(serving, connection)
+        drive(serving, connection, discard_bytes_max, patience)
     }
 
     /// Looks at every connection again and again, and ends those that have had their time.
@@ -267,16 +291,21 @@ impl Drop for Share {
 
 type Serving<S> = http1::Connection<TokioIo<Watched>, Noting<S>>;
 
-/// Runs a connection until it ends or is told to.
-async fn drive<S>(mut serving: Serving<S>, connection: Arc<Connection>)
-where
+/// Runs a connection until it ends or is told to, and receives what its requests leave unread.
+async fn drive<S>(
+    mut serving: Serving<S>,
+    connection: Arc<Connection>,
+    discard_bytes_max: u64,
+    patience: Patience,
+) where
     S: hyper::service::Service<
-            hyper::Request<Incoming>,
+            hyper::Request<ReqBody>,
             Response = hyper::Response<ResBody>,
             Error = hyper::Error,
         >,
     S::Future: Unpin,
 {
+    let mut discarding = None;
     loop {
         tokio::select! {
             ended = &mut serving => {
@@ -286,10 +315,23 @@ where
                 return;
             }
             () = connection.told.notified() => {}
+            has_ended = async { discarding.as_mut().expect("there is one").await }, if discarding.is_some() => {
+                discarding = None;
+                if has_ended {
+                    connection.has_discarded();
+                }
+                continue;
+            }
+        }
+        if let Some(rest) = connection.rest().take() {
+            discarding = Some(Box::pin(rest.discard(discard_bytes_max, patience)));
         }
         match connection.order() {
             None => {}
-            Some(Order::Finish) => Pin::new(&mut serving).graceful_shutdown(),
+            Some(Order::Finish) => {
+                discarding = None;
+                Pin::new(&mut serving).graceful_shutdown();
+            }
             Some(Order::Refuse) => {
                 // Whether it arrives is the client's affair.
                 let _ = serving.into_parts().io.into_inner().stream.try_write(TOO_SLOW);
@@ -324,6 +366,14 @@ struct Connection {
     written: AtomicU64,
     /// Whether more wait until it takes them.
     waits: AtomicBool,
+    /// Whether a body has been left unread, and its end has not come.
+    is_unread: AtomicBool,
+    /// Whether nobody has told how long it is.
+    is_endless: AtomicBool,
+    /// Whether the connection ends with the answer for that.
+    closes: AtomicBool,
+    /// What is to be received of a body and thrown away.
+    rest: Mutex<Option<Rest>>,
     order: Mutex<Option<Order>>,
     told: Notify,
 }
@@ -332,7 +382,7 @@ impl Connection {
     fn look(&self) -> Look {
         let phase = if self.waits.load(Relaxed) {
             Phase::Sending
-        } else if self.is_busy.load(Relaxed) {
+        } else if self.is_busy.load(Relaxed) || self.is_unread.load(Relaxed) {
             Phase::Working
         } else if self.has_begun.load(Relaxed) {
             Phase::Beginning
@@ -351,12 +401,39 @@ impl Connection {
         *self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn rest(&self) -> MutexGuard<'_, Option<Rest>> {
+        self.rest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A body was dropped before its end; of one that is not to come there is no rest.
+    fn leaves(&self, rest: Option<Rest>) {
+        // A connection that is to end does so at once.
+        let rest = rest.filter(|_| self.order().is_none());
+        self.is_unread.store(true, Relaxed);
+        self.closes.store(rest.as_ref().is_none_or(|rest| rest.is_too_much), Relaxed);
+        self.is_endless.store(rest.as_ref().is_some_and(|rest| !rest.has_length()), Relaxed);
+        *self.rest() = rest;
+        self.told.notify_one();
+    }
+
+    /// The rest of a body that was left has been received; that of the next one may be waiting already.
+    fn has_discarded(&self) {
+        if self.rest().is_none() {
+            self.is_unread.store(false, Relaxed);
+        }
+    }
+
     /// Some bytes were read. Those of a body and those that come while an answer is made begin no head: when the answer has
     /// gone, the next bytes do.
     fn has_read(&self) {
-        if !self.is_busy.load(Relaxed) {
+        if !self.is_busy.load(Relaxed) && !self.is_unread.load(Relaxed) {
             self.has_begun.store(true, Relaxed);
         }
+    }
+
+    /// Whether the client may be sending what nobody reads: the rest of a body, or of a head that is none.
+    fn is_being_sent(&self) -> bool {
+        self.is_unread.load(Relaxed) || self.has_begun.load(Relaxed)
     }
 
     fn has_head(&self) {
@@ -380,7 +457,7 @@ enum Phase {
     Idle,
     /// A head is coming in.
     Beginning,
-    /// A request is being answered; its own time limit holds.
+    /// A request is being answered, or the rest of its body received; that has its own time limit.
     Working,
     /// Bytes of an answer wait for the client to take others.
     Sending,
@@ -423,66 +500,21 @@ impl Record {
     }
 }
 
-/// A stream that leaves behind what moves.
-struct Watched {
-    stream: TcpStream,
-    connection: Arc<Connection>,
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let outcome = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            self.connection.has_read();
-        }
-        outcome
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.connection.has_written(&outcome);
-        outcome
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffers: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, buffers);
-        self.connection.has_written(&outcome);
-        outcome
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-/// A service that leaves behind when a request begins and when its answer is there.
+/// A service that leaves behind when a request begins, when its answer is there, and what stays unread.
 struct Noting<S> {
     inner: S,
     connection: Arc<Connection>,
+    discard_bytes_max: u64,
+    settle: Duration,
 }
 
 impl<S> hyper::service::Service<hyper::Request<Incoming>> for Noting<S>
 where
-    S: hyper::service::Service<hyper::Request<Incoming>>,
+    S: hyper::service::Service<
+            hyper::Request<ReqBody>,
+            Response = hyper::Response<ResBody>,
+            Error = hyper::Error,
+        >,
     S::Future: Unpin,
 {
     type Response = S::Response;
@@ -491,20 +523,43 @@ where
 
     fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
         self.connection.has_head();
-        Answering { inner: self.inner.call(request), connection: Arc::clone(&self.connection) }
+        let request = unread::watch(request, &self.connection, self.discard_bytes_max);
+        let connection = Arc::clone(&self.connection);
+        Answering { inner: self.inner.call(request), connection, settle: self.settle, held: None }
     }
 }
+
+type Answer = std::result::Result<hyper::Response<ResBody>, hyper::Error>;
 
 struct Answering<F> {
     inner: F,
     connection: Arc<Connection>,
+    settle: Duration,
+    /// An answer that waits for the end of the body, and until when.
+    held: Option<(Answer, Pin<Box<Sleep>>)>,
 }
 
-impl<F: Future + Unpin> Future for Answering<F> {
-    type Output = F::Output;
+impl<F: Future<Output = Answer> + Unpin> Future for Answering<F> {
+    type Output = Answer;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let answer = ready!(Pin::new(&mut self.inner).poll(cx));
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
+        let (mut answer, until) = match self.held.take() {
+            Some((answer, until)) => (answer, Some(until)),
+            None => (ready!(Pin::new(&mut self.inner).poll(cx)), None),
+        };
+        if self.connection.is_unread.load(Relaxed) && self.connection.is_endless.load(Relaxed) {
+            let mut until = until.unwrap_or_else(|| Box::pin(sleep(self.settle)));
+            if until.as_mut().poll(cx).is_pending() {
+                self.held = Some((answer, until));
+                return Poll::Pending;
+            }
+            self.connection.closes.store(true, Relaxed);
+        }
+        if self.connection.closes.load(Relaxed)
+            && let Ok(answer) = &mut answer
+        {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         self.connection.is_busy.store(false, Relaxed);
         Poll::Ready(answer)
     }

@@ -1,20 +1,19 @@
 //! Extractors: the application's state, who asks, and from where.
 
 use std::net::IpAddr;
-use std::sync::Once;
 
 use salvo::extract::Metadata;
-use salvo::http::header::{AUTHORIZATION, HeaderName};
+use salvo::http::header::AUTHORIZATION;
 use salvo::oapi::{Components, EndpointArgRegister, Operation, SecurityRequirement};
 use salvo::{Depot, Extractible, Request};
 
 use super::answer::{Failure, HOUSE, Voice};
+use super::forwarded;
 use crate::app::App;
 use crate::budget::Allotment;
 use crate::config::Directory;
 use crate::domain::auth::Caller;
 use crate::error::{Error, Refusal, Result};
-use crate::network::is_local;
 use crate::scope::Scope;
 
 /// What the house knows of the request at hand. The outermost hoop puts it into the depot.
@@ -266,7 +265,7 @@ impl EndpointArgRegister for Visitor {
     }
 }
 
-/// The client's address: the connection's, or the last one in `X-Forwarded-For` that no trusted proxy has.
+/// The client's address: the connection's, or the last one that proxies tell of and no trusted proxy has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address(pub IpAddr);
 
@@ -285,8 +284,6 @@ impl EndpointArgRegister for Address {
     fn register(_: &mut Components, _: &mut Operation, _: &str) {}
 }
 
-static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-
 /// Where a request comes from, as [`Address`] has it; found out once.
 pub(super) fn client_address(request: &Request, app: &App) -> IpAddr {
     let peer = match request.remote_addr() {
@@ -294,40 +291,5 @@ pub(super) fn client_address(request: &Request, app: &App) -> IpAddr {
         salvo::conn::SocketAddr::IPv6(address) => address.ip().to_canonical(),
         _ => IpAddr::from([0, 0, 0, 0]),
     };
-    let trusted = &app.config.server.trusted_proxies;
-    if !trusted.contains(peer) {
-        if is_local(peer) && request.headers().contains_key(&X_FORWARDED_FOR) {
-            warn_of_proxy(peer);
-        }
-        return peer;
-    }
-    // By bytes: a proxy of ours appends to whatever the client sent, be it text or not.
-    let hops: Vec<&[u8]> = request
-        .headers()
-        .get_all(&X_FORWARDED_FOR)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .collect();
-    // Each proxy appends the peer it saw: from the right, the first that is not ours is the client. What
-    // stands left of something unreadable was not written by a proxy of ours.
-    let mut client = peer;
-    for hop in hops.iter().rev().map_while(|hop| std::str::from_utf8(hop).ok()?.trim().parse::<IpAddr>().ok())
-    {
-        client = hop.to_canonical();
-        if !trusted.contains(client) {
-            break;
-        }
-    }
-    client
-}
-
-/// Says once that there seems to be a proxy that is not trusted: then all its clients count as one.
-fn warn_of_proxy(peer: IpAddr) {
-    static WARNED: Once = Once::new();
-    WARNED.call_once(|| {
-        tracing::warn!(
-            "X-Forwarded-For from {peer} is not believed: if a proxy runs there, name it in server.trusted_proxies, else \
-             all its clients count as one address"
-        );
-    });
+    forwarded::client(peer, request.headers(), &app.config.server)
 }

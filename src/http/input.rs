@@ -16,7 +16,7 @@ use salvo::{Depot, Extractible, Request};
 use serde_json::{Map, Value, json};
 
 use super::answer::Failure;
-use super::body::receive;
+use super::body::{receive, room};
 use super::extract::{app_of, ask_again};
 use super::json;
 use super::rules::{EmailAddress, NewPassword, Rule};
@@ -315,7 +315,8 @@ impl<T: Input + Send> Parts for Json<T> {
 
     async fn read(request: &mut Request, app: &App, faults: &mut Vec<Invalid>) -> Result<Option<Self>> {
         let body = receive(request, app, app.config.server.body_max_bytes).await?;
-        Ok(json::object(request.headers(), &body, values::<T>(), faults)
+        let take_room = |bytes| room(request, app, bytes);
+        Ok(json::object(request.headers(), &body, values::<T>(), faults, take_room)?
             .and_then(|values| read_fields("body", &values, true, app, faults))
             .map(Self))
     }

@@ -6,18 +6,22 @@ use salvo::http::HeaderMap;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Value, json};
 
+use super::encoding::Encoded;
 use super::input::media_type;
 use super::shown::{ENTRIES_MAX, Name, NameSeed, ROOM, Shown};
 use super::validate::{Broken, Invalid, Loc, hidden};
 use super::values::Values;
+use crate::budget::Allotment;
+use crate::error;
 
-/// Fills in the fields of a JSON body; what makes it none is added to `faults`.
+/// Fills in the fields of a JSON body; what makes it none is added to `faults`. One in UTF-16 or UTF-32 takes room for its text.
 pub(super) fn object(
     headers: &HeaderMap,
     body: &[u8],
     mut values: Values,
     faults: &mut Vec<Invalid>,
-) -> Option<Values> {
+    take_room: impl FnOnce(usize) -> error::Result<Option<Allotment>>,
+) -> error::Result<Option<Values>> {
     let is_json = media_type(headers).is_none_or(|media_type| {
         media_type == "application/json"
             || media_type.starts_with("application/") && media_type.ends_with("+json")
@@ -28,26 +32,51 @@ pub(super) fn object(
         // What stands in it is not known: it may be a password.
         (Broken::not_an_object(), None, Value::Null)
     } else {
-        match read(body, &mut values) {
-            Ok(None) => return Some(values),
+        let read = match Encoded::of(body) {
+            Encoded::Utf8(text) => read(text, &mut values),
+            Encoded::Wide(wide) => match wide.utf8_len() {
+                Ok(len) => {
+                    let _room = take_room(len)?;
+                    wide.to_utf8(len)
+                        .map_err(|at| (wide.fault(), at))
+                        .and_then(|text| read(text.as_bytes(), &mut values))
+                }
+                Err(at) => Err((wide.fault(), at)),
+            },
+        };
+        match read {
+            Ok(None) => return Ok(Some(values)),
             Ok(Some(Value::Null)) => (Broken::missing(), None, Value::Null),
             Ok(Some(other)) => (Broken::not_an_object(), None, other),
-            Err(error) => {
-                (Broken::not_json(json_fault(&error.to_string())), Some(offset_of(body, &error)), json!({}))
-            }
+            Err((fault, offset)) => (Broken::not_json(fault), Some(offset), json!({})),
         }
     };
     let loc = [Loc::from("body")].into_iter().chain(offset.map(Loc::Offset)).collect();
     faults.push(broken.at(loc, input));
-    None
+    Ok(None)
 }
 
-/// Fills in the fields of an object; of anything else, what may be shown of it.
-fn read(body: &[u8], values: &mut Values) -> Result<Option<Value>, serde_json::Error> {
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    let read = reader.deserialize_any(Body(values))?;
-    reader.end()?;
-    Ok(read)
+/// Fills in the fields of an object; of anything else, what may be shown of it. What is no JSON is told with the number of
+/// characters before it.
+fn read(text: &[u8], values: &mut Values) -> Result<Option<Value>, (&'static str, usize)> {
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    let read = reader.deserialize_any(Body(values)).and_then(|read| reader.end().map(|()| read));
+    read.map_err(|error| {
+        let fault = error.to_string();
+        let offset = offset_of(text, &fault, &error);
+        match text[offset..] {
+            // serde_json calls a digit that is none an escape like any other.
+            [b'\\', b'u', ..] if fault.contains("escape") => {
+                ("Invalid \\uXXXX escape", characters(&text[..=offset]))
+            }
+            _ => (json_fault(&fault), characters(&text[..offset])),
+        }
+    })
+}
+
+/// How many characters begin in so much of a text.
+fn characters(text: &[u8]) -> usize {
+    text.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
 }
 
 struct Body<'v>(&'v mut Values);
@@ -110,10 +139,10 @@ impl<'de> Visitor<'de> for Body<'_> {
     }
 }
 
-/// The byte that JSON reading stopped at; of a text without an end, the byte that it starts at.
-fn offset_of(body: &[u8], error: &serde_json::Error) -> usize {
+/// The byte that JSON reading stopped at; of a text without an end, the byte that it starts at; of an escape, its backslash.
+fn offset_of(body: &[u8], fault: &str, error: &serde_json::Error) -> usize {
     if error.is_eof() {
-        let in_text = error.to_string().contains("EOF while parsing a string");
+        let in_text = fault.contains("EOF while parsing a string");
         return if in_text { last_quote(body) } else { body.len() };
     }
     let line_start = body
@@ -121,7 +150,11 @@ fn offset_of(body: &[u8], error: &serde_json::Error) -> usize {
         .take(error.line().saturating_sub(1))
         .map(<[u8]>::len)
         .sum::<usize>();
-    (line_start + error.column().saturating_sub(1)).min(body.len())
+    let offset = (line_start + error.column().saturating_sub(1)).min(body.len());
+    if fault.contains("escape") {
+        return body[..offset].iter().rposition(|byte| *byte == b'\\').unwrap_or(offset);
+    }
+    offset
 }
 
 /// The last quotation mark that no backslash escapes.

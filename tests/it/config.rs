@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use satchel::config::{
-    CommonPasswords, Config, Directory, Environment, Host, Limit, Limits, Network, Overrides, Transport,
+    CommonPasswords, Config, Directory, Environment, ForwardedHeader, Host, Limit, Limits, Network,
+    Overrides, Transport,
 };
 
 /// Loads `file`, under the name `config.toml`, and `env`, in the form `NAME=value`.
@@ -93,6 +94,7 @@ fn variables_take_the_type_of_their_key() {
             "SATCHEL_AUTH__ISSUER=12",
             "SATCHEL_SERVER__HOST=localhost",
             "SATCHEL_SERVER__TRUSTED_PROXIES=127.0.0.1, 10.0.0.0/8",
+            "SATCHEL_SERVER__FORWARDED_HEADER=forwarded",
             "SATCHEL_SERVER__CORS_ORIGINS=[\"https://a.example\", 'http://b.example:81']",
             "SATCHEL_CONTACTBOOK__LIMITS__CREATE_CONTACT=off",
             "SATCHEL_CONTACTBOOK__LIMITS__LOGIN=7/hour",
@@ -109,6 +111,7 @@ fn variables_take_the_type_of_their_key() {
     assert_eq!(config.server.host, Host::Localhost);
     assert!(config.server.trusted_proxies.contains([10, 200, 0, 1].into()));
     assert!(!config.server.trusted_proxies.contains([11, 0, 0, 1].into()));
+    assert_eq!(config.server.forwarded_header, ForwardedHeader::Forwarded);
     assert_eq!(config.server.cors_origins, ["https://a.example", "http://b.example:81"]);
     assert_eq!(config.contactbook.limits.create_contact, Limit::Off);
     assert_eq!(config.contactbook.limits.login, Limit::Rate { count: 7, per_seconds: 3_600 });

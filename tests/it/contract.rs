@@ -3,6 +3,7 @@
 mod answers;
 mod bodies;
 mod common_passwords;
+mod encodings;
 mod escapes;
 mod lax;
 mod log_in_form;

@@ -12,12 +12,18 @@ use crate::budget::{Allotment, Budget};
 /// Nothing here takes longer on a machine that is busy with something else.
 const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(50);
+const DISCARD_BYTES_MAX: usize = 1 << 20;
 
 const ISSUED: Patience = Patience {
     head: Duration::from_secs(30),
     idle: Duration::from_secs(180),
     stall: Duration::from_secs(30),
+    discard: Duration::from_secs(10),
+    settle: Duration::from_millis(100),
+    linger: Duration::from_secs(2),
 };
+const PATIENT: Patience =
+    Patience { head: LONG, idle: LONG, stall: LONG, discard: LONG, settle: LONG, linger: LONG };
 
 /// Goes through what the sweeper sees, as `(second, phase, requests, written)`; the first order and its second.
 fn first_order(seen: &[(u64, Phase, u64, u64)]) -> Option<(u64, Order)> {
@@ -115,8 +121,14 @@ impl House {
         let budget = Budget::new(64 << 20);
         let router = Router::new()
             .push(Router::with_path("large").get(Large(budget.clone())))
-            .push(Router::with_path("slow").get(Slow));
-        let mut rules = Rules { max: 100, max_per_network: 100, proxies: Networks::default(), patience };
+            .push(Router::with_path("slow").goal(Slow));
+        let mut rules = Rules {
+            max: 100,
+            max_per_network: 100,
+            proxies: Networks::default(),
+            discard_bytes_max: DISCARD_BYTES_MAX as u64,
+            patience,
+        };
         settle(&mut rules);
         let connections = Connections::new(rules);
         let open = connections.clone();
@@ -159,7 +171,7 @@ async fn ask(stream: &mut TcpStream, path: &str) -> String {
 
 #[tokio::test]
 async fn a_connection_that_waits_longer_than_a_head_may_take_is_still_served() {
-    let house = House::new(Patience { head: SHORT, idle: LONG, stall: LONG }, |_| {}).await;
+    let house = House::new(Patience { head: SHORT, idle: LONG, stall: LONG, ..ISSUED }, |_| {}).await;
     let mut stream = house.connect_from(1).await;
     sleep(6 * SHORT).await;
     assert_eq!(ask(&mut stream, "/nowhere").await, "HTTP/1.1 404 No");
@@ -170,7 +182,7 @@ async fn a_connection_that_waits_longer_than_a_head_may_take_is_still_served() {
 
 #[tokio::test]
 async fn an_idle_connection_is_closed_in_the_end() {
-    let house = House::new(Patience { head: LONG, idle: 10 * SHORT, stall: LONG }, |_| {}).await;
+    let house = House::new(Patience { head: LONG, idle: 10 * SHORT, stall: LONG, ..ISSUED }, |_| {}).await;
     let mut fresh = house.connect_from(1).await;
     assert_eq!(rest(&mut fresh).await, "");
     let mut used = house.connect_from(1).await;
@@ -181,7 +193,7 @@ async fn an_idle_connection_is_closed_in_the_end() {
 
 #[tokio::test]
 async fn a_head_that_does_not_end_is_told_so_and_closed() {
-    let house = House::new(Patience { head: SHORT, idle: LONG, stall: LONG }, |_| {}).await;
+    let house = House::new(Patience { head: SHORT, idle: LONG, stall: LONG, ..ISSUED }, |_| {}).await;
     let mut stream = house.connect_from(1).await;
     stream.write_all(b"GET /nowhere HTTP/1.1\r\nhost: x\r\n").await.unwrap();
     assert!(rest(&mut stream).await.starts_with("HTTP/1.1 408 Request Timeout\r\n"));
@@ -189,14 +201,14 @@ async fn a_head_that_does_not_end_is_told_so_and_closed() {
 
 #[tokio::test]
 async fn a_long_piece_of_work_is_waited_for() {
-    let house = House::new(Patience { head: SHORT, idle: LONG, stall: SHORT }, |_| {}).await;
+    let house = House::new(Patience { head: SHORT, idle: LONG, stall: SHORT, ..ISSUED }, |_| {}).await;
     let mut stream = house.connect_from(1).await;
     assert_eq!(ask(&mut stream, "/slow").await, "HTTP/1.1 200 OK");
 }
 
 #[tokio::test]
 async fn an_answer_that_nobody_reads_is_cut_off_and_its_room_comes_back() {
-    let house = House::new(Patience { head: LONG, idle: LONG, stall: 10 * SHORT }, |_| {}).await;
+    let house = House::new(Patience { head: LONG, idle: LONG, stall: 10 * SHORT, ..ISSUED }, |_| {}).await;
     let mut streams = Vec::new();
     for _ in 0..5 {
         let mut stream = house.connect_from(1).await;
@@ -214,7 +226,7 @@ async fn an_answer_that_nobody_reads_is_cut_off_and_its_room_comes_back() {
 
 #[tokio::test]
 async fn bytes_hold_their_room_until_the_last_of_them_has_left() {
-    let house = House::new(Patience { head: LONG, idle: LONG, stall: LONG }, |_| {}).await;
+    let house = House::new(PATIENT, |_| {}).await;
     let mut stream = house.connect_from(1).await;
     assert_eq!(ask(&mut stream, "/large").await, "HTTP/1.1 200 OK");
     sleep(SHORT).await;
@@ -229,8 +241,7 @@ async fn bytes_hold_their_room_until_the_last_of_them_has_left() {
 
 #[tokio::test]
 async fn one_address_has_its_share_of_the_connections_and_others_find_room() {
-    let patience = Patience { head: LONG, idle: LONG, stall: LONG };
-    let house = House::new(patience, |rules| rules.max_per_network = 2).await;
+    let house = House::new(PATIENT, |rules| rules.max_per_network = 2).await;
     let (mut first, mut second) = (house.connect_from(2).await, house.connect_from(2).await);
     for stream in [&mut first, &mut second] {
         assert_eq!(ask(stream, "/nowhere").await, "HTTP/1.1 404 No");
@@ -248,8 +259,7 @@ async fn one_address_has_its_share_of_the_connections_and_others_find_room() {
 
 #[tokio::test]
 async fn a_trusted_proxy_is_not_held_to_the_share_of_an_address() {
-    let patience = Patience { head: LONG, idle: LONG, stall: LONG };
-    let house = House::new(patience, |rules| {
+    let house = House::new(PATIENT, |rules| {
         rules.max_per_network = 1;
         rules.proxies = Networks(vec!["127.0.0.2".parse().unwrap()]);
     })
@@ -264,8 +274,7 @@ async fn a_trusted_proxy_is_not_held_to_the_share_of_an_address() {
 
 #[tokio::test]
 async fn closing_lets_nobody_in_and_finishes_what_is_in_flight_even_when_all_places_are_taken() {
-    let patience = Patience { head: LONG, idle: LONG, stall: LONG };
-    let house = House::new(patience, |rules| rules.max = 2).await;
+    let house = House::new(PATIENT, |rules| rules.max = 2).await;
     let _idle = house.connect_from(1).await;
     let mut busy = house.connect_from(1).await;
     busy.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
@@ -277,4 +286,183 @@ async fn closing_lets_nobody_in_and_finishes_what_is_in_flight_even_when_all_pla
     assert!(rest(&mut busy).await.ends_with("done"));
     timeout(LONG, house.serving).await.expect("it ends").unwrap();
     assert!(TcpStream::connect(house.address).await.is_err());
+}
+
+/// What a client sends of a body that nobody reads: the head, and pieces that come one after the other.
+fn unread(bytes: usize, is_chunked: bool, more: &str) -> (String, Vec<u8>) {
+    let framing =
+        if is_chunked { "transfer-encoding: chunked".to_owned() } else { format!("content-length: {bytes}") };
+    let mut body = vec![b'x'; bytes];
+    if is_chunked {
+        body = [format!("{bytes:x}\r\n").as_bytes(), &body, b"\r\n0\r\n\r\n"].concat();
+    }
+    (format!("POST /nowhere HTTP/1.1\r\nhost: x\r\n{framing}\r\n{more}\r\n"), body)
+}
+
+/// The head of an answer, in lower case; its body is read as well.
+async fn next_answer(stream: &mut TcpStream) -> String {
+    let mut said = String::new();
+    while !said.ends_with("\r\n\r\n") {
+        said.push(char::from(timeout(LONG, stream.read_u8()).await.expect("it answers").unwrap()));
+    }
+    said.make_ascii_lowercase();
+    let length =
+        said.lines().find_map(|line| line.strip_prefix("content-length: ")).map(|text| text.parse().unwrap());
+    stream.read_exact(&mut vec![0; length.unwrap_or(0)]).await.unwrap();
+    said
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_reads_is_thrown_away_and_the_connection_goes_on() {
+    let house = House::new(PATIENT, |_| {}).await;
+    for is_chunked in [false, true] {
+        let mut stream = house.connect_from(1).await;
+        for bytes in [1, 64 << 10, DISCARD_BYTES_MAX] {
+            let (head, body) = unread(bytes, is_chunked, "");
+            stream.write_all(head.as_bytes()).await.unwrap();
+            if is_chunked {
+                stream.write_all(&body).await.unwrap();
+            }
+            let answer = next_answer(&mut stream).await;
+            assert!(answer.starts_with("http/1.1 404 ") && !answer.contains("connection:"), "{answer}");
+            if !is_chunked {
+                stream.write_all(&body).await.unwrap();
+            }
+        }
+        // Without waiting for answers, too.
+        let (head, body) = unread(64 << 10, is_chunked, "");
+        stream.write_all(&[head.as_bytes(), &body].concat().repeat(3)).await.unwrap();
+        for _ in 0..3 {
+            assert!(next_answer(&mut stream).await.starts_with("http/1.1 404 "));
+        }
+        assert_eq!(ask(&mut stream, "/slow").await, "HTTP/1.1 200 OK");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_as_idle_after_a_body_that_nobody_read_as_after_another() {
+    let house = House::new(Patience { head: SHORT, ..PATIENT }, |_| {}).await;
+    let mut stream = house.connect_from(1).await;
+    let (head, body) = unread(64 << 10, false, "");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    next_answer(&mut stream).await;
+    for piece in body.chunks(8 << 10) {
+        sleep(SHORT).await;
+        stream.write_all(piece).await.unwrap();
+    }
+    sleep(6 * SHORT).await;
+    assert_eq!(ask(&mut stream, "/slow").await, "HTTP/1.1 200 OK");
+    let mut stream = house.connect_from(1).await;
+    stream.write_all(&[head.as_bytes(), &body, b"GET "].concat()).await.unwrap();
+    next_answer(&mut stream).await;
+    sleep(6 * SHORT).await;
+    stream.write_all(b"/slow").await.unwrap();
+    assert!(rest(&mut stream).await.starts_with("HTTP/1.1 408 "), "and the next head has its time");
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_much_ends_the_connection_by_halves_so_that_the_answer_arrives() {
+    let house = House::new(PATIENT, |_| {}).await;
+    let (head, body) = unread(DISCARD_BYTES_MAX + 1, false, "");
+    let mut stream = house.connect_from(1).await;
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let answer = next_answer(&mut stream).await;
+    assert!(answer.starts_with("http/1.1 404 ") && answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    assert_eq!(rest(&mut stream).await, "", "the answer is all, and its end is told");
+    for piece in body.chunks(64 << 10) {
+        stream.write_all(piece).await.expect("what is still sent is taken");
+        sleep(Duration::from_millis(5)).await;
+    }
+    stream.shutdown().await.unwrap();
+    house.until("places come back", |house| house.connections.by_network().is_empty()).await;
+}
+
+#[tokio::test]
+async fn an_answer_waits_a_moment_for_the_end_of_a_chunked_body_and_says_whether_the_connection_goes_on() {
+    let house = House::new(Patience { settle: SHORT, ..PATIENT }, |_| {}).await;
+    for bytes in [64 << 10, 4 * DISCARD_BYTES_MAX] {
+        let (head, body) = unread(bytes, true, "");
+        let mut stream = house.connect_from(1).await;
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let answer = next_answer(&mut stream).await;
+        assert!(
+            answer.starts_with("http/1.1 404 ") && answer.contains("\r\nconnection: close\r\n"),
+            "{answer}"
+        );
+        stream.write_all(&body).await.expect("all of it is taken");
+        assert_eq!(rest(&mut stream).await, "");
+    }
+    house.until("places come back", |house| house.connections.by_network().is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_client_that_keeps_the_rest_of_its_body_has_its_time_and_no_more() {
+    let house =
+        House::new(Patience { discard: 10 * SHORT, settle: SHORT, linger: SHORT, ..PATIENT }, |_| {}).await;
+    let mut open = Vec::new();
+    for (bytes, is_chunked) in
+        [(9, false), (9, true), (DISCARD_BYTES_MAX, false), (DISCARD_BYTES_MAX + 1, false)]
+    {
+        let (head, body) = unread(bytes, is_chunked, "");
+        let mut stream = house.connect_from(1).await;
+        stream.write_all(&[head.as_bytes(), &body[..5]].concat()).await.unwrap();
+        assert!(next_answer(&mut stream).await.starts_with("http/1.1 404 "));
+        open.push(stream);
+    }
+    for stream in &mut open {
+        assert_eq!(rest(stream).await, "");
+    }
+    house.until("places come back", |house| house.connections.by_network().is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_client_that_asks_before_it_sends_is_answered_and_not_asked_for_more() {
+    let house = House::new(PATIENT, |_| {}).await;
+    for is_chunked in [false, true] {
+        let (head, body) = unread(64 << 10, is_chunked, "expect: 100-continue\r\n");
+        let mut stream = house.connect_from(1).await;
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let answer = next_answer(&mut stream).await;
+        assert!(
+            answer.starts_with("http/1.1 404 ") && answer.contains("\r\nconnection: close\r\n"),
+            "{answer}"
+        );
+        assert_eq!(rest(&mut stream).await, "");
+        // Some clients send it all the same.
+        stream.write_all(&body).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_answer_to_a_head_that_is_none_arrives_while_the_client_is_sending() {
+    let house = House::new(PATIENT, |_| {}).await;
+    for _ in 0..20 {
+        let mut stream = house.connect_from(1).await;
+        let head = format!("GET /nowhere HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "x".repeat(4 << 20));
+        stream.write_all(head.as_bytes()).await.expect("all of it is taken");
+        assert!(next_answer(&mut stream).await.starts_with("http/1.1 431 "));
+        assert_eq!(rest(&mut stream).await, "");
+    }
+}
+
+#[tokio::test]
+async fn closing_waits_for_no_body_that_nobody_reads() {
+    let house = House::new(Patience { discard: 10 * LONG, linger: SHORT, ..PATIENT }, |_| {}).await;
+    let (head, body) = unread(64 << 10, false, "");
+    let mut stream = house.connect_from(1).await;
+    stream.write_all(&[head.as_bytes(), &body[..9]].concat()).await.unwrap();
+    next_answer(&mut stream).await;
+    let mut slow = house.connect_from(1).await;
+    let (head, _) = unread(64 << 10, false, "");
+    slow.write_all(head.replace("/nowhere", "/slow").as_bytes()).await.unwrap();
+    let is_working = |(open, _): &(Weak<Connection>, Record)| {
+        open.upgrade().is_some_and(|connection| connection.is_busy.load(Relaxed))
+    };
+    house.until("the request is in", |house| house.connections.open().iter().any(is_working)).await;
+    house.connections.close();
+    assert_eq!(rest(&mut stream).await, "");
+    let answer = next_answer(&mut slow).await;
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    assert_eq!(rest(&mut slow).await, "");
+    timeout(LONG / 2, house.serving).await.expect("it ends").unwrap();
 }

@@ -38,6 +38,18 @@ async fn a_username_may_come_with_an_administrator() {
     assert_eq!(own.body["username"], "Ada");
 }
 
+#[tokio::test]
+async fn a_byte_order_mark_is_no_part_of_the_password() {
+    let place = Place::new();
+    let serving = place.serve().await;
+    let args = ["admin", "create", "--email", ADA, "--password-stdin"];
+    place.run_with_input(&args, "\u{feff}späces and ümlauts\r\n").await.done();
+    serving.sign_in(ADA, "späces and ümlauts").await;
+    let args = ["admin", "set-password", ADA, "--password-stdin"];
+    place.run_with_input(&args, "\u{feff}other späces").await.done();
+    serving.sign_in(ADA, "other späces").await;
+}
+
 /// Only the end of the line is no part of it.
 #[tokio::test]
 async fn the_password_is_the_first_line_as_it_stands() {

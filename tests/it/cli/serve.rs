@@ -186,6 +186,41 @@ async fn a_proxy_that_is_not_trusted_is_named_once() {
     }
 }
 
+/// How often each of these stands in the log after two requests with each of these headers from a trusted proxy.
+async fn told_of_forwarded(believed: &str, headers: &[(&str, &str)], phrases: [&str; 2]) -> [usize; 2] {
+    let place = Place::new();
+    let mut command = place.command(&["--port", "0"]);
+    command.env("SATCHEL_SERVER__TRUSTED_PROXIES", "127.0.0.1");
+    command.env("SATCHEL_SERVER__FORWARDED_HEADER", believed);
+    let serving = Serving::start(command).await;
+    for (name, value) in headers.iter().chain(headers) {
+        let request = serving.request("GET", "/health").header(*name, *value);
+        assert_eq!(answer(request).await.status, 200);
+    }
+    let log = serving.stop().await.stderr;
+    phrases.map(|phrase| log.matches(phrase).count())
+}
+
+#[tokio::test]
+async fn a_proxy_that_does_not_tell_its_clients_apart_is_named_once() {
+    let phrases = ["names no address: all whose requests", "so all its clients count as one address"];
+    let (x, forwarded) = ("x-forwarded-for", "forwarded");
+    for (believed, headers, expected) in [
+        (x, &[(x, "192.0.2.1:80"), (x, "junk, [2001:db8::1]:443, 127.0.0.1"), (x, "")][..], [0, 0]),
+        (x, &[(x, "192.0.2.1, unknown"), (x, "_hidden")], [1, 0]),
+        (x, &[(forwarded, "for=192.0.2.1")], [0, 1]),
+        (
+            forwarded,
+            &[(forwarded, "for=192.0.2.1"), (forwarded, "for=\"[2001:db8::1]\";proto=https")],
+            [0, 0],
+        ),
+        (forwarded, &[(forwarded, "for=_hidden"), (forwarded, "proto=https")], [1, 0]),
+        (forwarded, &[(x, "192.0.2.1"), (forwarded, "for=192.0.2.1")], [0, 1]),
+    ] {
+        assert_eq!(told_of_forwarded(believed, headers, phrases).await, expected, "{believed}: {headers:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_terminal_that_hangs_up_ends_the_server_as_an_operator_does() {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};

@@ -3,6 +3,7 @@
 mod access;
 mod addresses;
 mod authority;
+mod bodies;
 mod connections;
 mod extras;
 mod floods;

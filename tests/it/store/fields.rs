@@ -241,7 +241,7 @@ async fn a_body_that_is_no_object_is_refused_wherever_one_is_read() {
             let entry = &answer.body["detail"][0];
             assert_eq!((answer.status, &entry["type"]), (422, &json!("json_invalid")), "{method} {body}");
         }
-        for bytes in [&b"{\"name\":\"\xff\"}"[..], b"\xff\xfe{\0}\0"] {
+        for bytes in [&b"{\"name\":\"\xff\"}"[..], b"\xff\xfe{\0}"] {
             let request = house.by(&ada, method, path).header("content-type", "application/json");
             let answer = answer(request.body(bytes)).await;
             assert_eq!(answer.status, 422, "{method} {path}: {}", answer.text);
