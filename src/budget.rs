@@ -61,7 +61,8 @@ impl Allotment {
         let mut held = self.budget.lock();
         let all = held.all.saturating_add(more);
         let own = held.by_network.get(&self.network).copied().unwrap_or(0).saturating_add(more);
-        if all > total || all > total / 2 && own > total / 4 {
+        // A first piece is held whatever its share would be: a small budget serves one after the other.
+        if all > total || held.all > 0 && all > total / 2 && own > total / 4 {
             return false;
         }
         held.all = all;
@@ -132,6 +133,11 @@ mod tests {
         assert_eq!(budget.held(), 0);
         assert!(budget.lock().by_network.is_empty());
         assert!(budget.take(network(1), 1001).is_none());
+        let one = Budget::new(1);
+        let held = one.take(network(1), 1).unwrap();
+        assert!(one.take(network(2), 1).is_none());
+        drop(held);
+        assert!(one.take(network(2), 1).is_some());
         assert!(budget.lock().by_network.is_empty(), "a refusal leaves nothing behind");
     }
 }

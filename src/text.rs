@@ -14,7 +14,7 @@ pub fn nfc(text: &str) -> String {
 
 /// The key of a text: two texts with the same one are one name, and one that holds the key of another contains it.
 ///
-/// Neither width counts (RFC 8265 §3.3.2) nor case, by full case folding (Unicode §3.13), nor the dot that stays of an `İ`,
+/// Neither width counts (RFC 8265 §3.3.2) nor which kind of blank, nor how a sign is to be drawn (U+FE0E, U+FE0F), nor case, by full case folding (Unicode §3.13), nor the dot that stays of an `İ`,
 /// nor the normal form. It has no `@` where the text has none: the full-width `＠` stays what it is.
 pub fn key(text: &str) -> String {
     if text.is_ascii() {
@@ -23,7 +23,8 @@ pub fn key(text: &str) -> String {
     let nfd = DecomposingNormalizer::new_nfd();
     let classes = CanonicalCombiningClassMap::new();
     // Decomposed before it is folded (Unicode D145), and put in order after that.
-    let decomposed: String = nfd.normalize_iter(text.chars().map(of_usual_width)).collect();
+    let drawn = text.chars().filter(|c| !matches!(c, '\u{FE0E}' | '\u{FE0F}'));
+    let decomposed: String = nfd.normalize_iter(drawn.map(of_usual_width)).collect();
     let folded = UniCase::unicode(decomposed).to_folded_case();
     // Whether an i came before, and since then no mark that stands where a dot would.
     let mut on_i = false;
@@ -35,7 +36,8 @@ pub fn key(text: &str) -> String {
     ComposingNormalizer::new_nfc().normalize_iter(undotted).collect()
 }
 
-/// What Unicode decomposes characters of full or half width to (Unicode §5.18, block U+FF00).
+/// A space for every blank (general category Zs), and what Unicode decomposes characters of full or half width to
+/// (Unicode §5.18, block U+FF00).
 fn of_usual_width(c: char) -> char {
     const KATAKANA: [char; 63] = [
         '。', '「', '」', '、', '・', 'ヲ', 'ァ', 'ィ', 'ゥ', 'ェ', 'ォ', 'ャ', 'ュ', 'ョ', 'ッ', 'ー', 'ア',
@@ -48,7 +50,7 @@ fn of_usual_width(c: char) -> char {
     let from =
         |usual: char, first: char| char::from_u32(usual as u32 + (c as u32 - first as u32)).unwrap_or(c);
     match c {
-        '\u{3000}' => ' ',
+        '\u{A0}' | '\u{1680}' | '\u{2000}'..='\u{200A}' | '\u{202F}' | '\u{205F}' | '\u{3000}' => ' ',
         '＠' => c,
         '！'..='～' => from('!', '！'),
         '｟'..='｠' => from('⦅', '｟'),
@@ -66,6 +68,8 @@ fn of_usual_width(c: char) -> char {
 
 #[cfg(test)]
 mod tests {
+    use icu_properties::CodePointMapData;
+    use icu_properties::props::GeneralCategory;
     use proptest::prelude::*;
 
     use super::*;
@@ -116,7 +120,9 @@ mod tests {
             ("² ª ①", "² ª ①"),
             ("ꭰ", "Ꭰ"),
             ("𐐀dams", "𐐨dams"),
-            ("❤\u{fe0f} 🦀", "❤\u{fe0f} 🦀"),
+            ("❤\u{fe0f} 🦀", "❤ 🦀"),
+            ("c+\u{fe0e}+", "c++"),
+            ("Ada\u{a0}\u{2009}King", "ada  king"),
         ] {
             check(text, expected);
         }
@@ -126,9 +132,14 @@ mod tests {
     fn every_character_of_another_width_is_what_unicode_decomposes_it_to() {
         let nfkd = DecomposingNormalizer::new_nfkd();
         let compatible = |c: char| nfkd.normalize(c.encode_utf8(&mut [0; 4])).into_owned();
+        let category = CodePointMapData::<GeneralCategory>::new();
         for c in '\0'..='\u{FFFF}' {
             let usual = of_usual_width(c);
-            let is_wide = matches!(c, '\u{FF00}'..='\u{FFEF}' | '\u{3000}') && c != '＠';
+            if category.get(c) == GeneralCategory::SpaceSeparator {
+                assert_eq!(usual, ' ', "{c:?}");
+                continue;
+            }
+            let is_wide = matches!(c, '\u{FF00}'..='\u{FFEF}') && c != '＠';
             assert_eq!(usual != c, is_wide && compatible(c) != c.to_string(), "{c:?} is {usual:?}");
             assert_eq!(compatible(usual), compatible(c), "{c:?} is {usual:?}");
         }

@@ -73,6 +73,7 @@ def main():
         port, driver_port = free_port(), free_port()
         house = f"http://127.0.0.1:{port}"
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SATCHEL_")}
+        environment["SATCHEL_AUTH__COMMON_PASSWORDS"] = "refuse"
         serve = [given.binary.resolve(), "--port", str(port)]
         stack.enter_context(process(serve, cwd=directory, env=environment, stdout=log, stderr=log))
         stack.enter_context(process([driver, f"--port={driver_port}"], stdout=log, stderr=log))

@@ -70,8 +70,8 @@ pub fn run(config: &Config, command: AdminCommand) -> Result<()> {
                 let user = users::by_email(db, &email)?;
                 if user.email_confirmed_at.is_none() && !unconfirmed {
                     return Err(Error::fault(format!(
-                        "nobody has confirmed the address {email}: whoever typed it at a sign-up would become an administrator. \
-                         When you know that this is whom you mean, run `satchel admin confirm {email}` first, or say --unconfirmed"
+                        "nobody has confirmed the address {email}: the person who typed it at a sign-up would become an administrator. \
+                         If you know that this is the right person, run `satchel admin confirm {email}` first, or say --unconfirmed"
                     )));
                 }
                 let patch = Patch { role: Some(Role::Admin), ..Patch::default() };

@@ -50,7 +50,7 @@ pub fn run(config: &Config, command: KeysCommand) -> Result<()> {
     say(format_args!("{kid} {done}{when}"))?;
     if is_sudden {
         say(format_args!(
-            "Whoever keeps a copy of /.well-known/jwks.json may refuse new tokens until it is renewed: for {} minutes at most",
+            "Verifiers that keep a copy of /.well-known/jwks.json may refuse new tokens until they renew it: for {} minutes at most",
             PUBLISHED_FOR.as_secs() / 60
         ))?;
     }

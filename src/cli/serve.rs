@@ -13,7 +13,7 @@ use crate::api;
 use crate::app::App;
 use crate::cli::{housekeeping, process};
 use crate::clock::Clock;
-use crate::config::{Config, Host};
+use crate::config::{CommonPasswords, Config, Host, Transport};
 use crate::db::DirLock;
 use crate::domain::directory;
 use crate::error::{Context, Error, Result};
@@ -162,9 +162,17 @@ fn warn_of_development(config: &Config) {
     if host.is_loopback() || config.source("environment").is_some() {
         return;
     }
+    let passwords = match config.common_passwords() {
+        CommonPasswords::Allow => "common passwords are taken, ",
+        CommonPasswords::Refuse => "",
+    };
+    let letters = match config.mail.transport {
+        Transport::File => "letters become files and their links lines of this log, ",
+        Transport::Smtp | Transport::Off => "",
+    };
     tracing::warn!(
-        "{host} is beyond this machine, and `environment` is not set, so this is development: common passwords are taken, \
-         sign-ups and sign-ins from private addresses have no limit, letters become files and their links lines of this log, \
+        "{host} is beyond this machine, and `environment` is not set, so this is development: {passwords}\
+         sign-ups and sign-ins from private addresses have no limit, {letters}\
          and pages of any program on a visitor's own machine may call; set environment = \"production\", or \
          \"development\" if all that is meant"
     );

@@ -144,8 +144,8 @@ impl Loading {
         Ok(())
     }
 
-    /// Ignores a variable that is not ours: other programs may use the prefix. A name that is nearly one of ours, or
-    /// has a section, is a slip; one that is ours but for its section is told.
+    /// Ignores a variable that is not ours, since other programs may use the prefix, and says so. A name that is nearly one of
+    /// ours, or has a section, is a slip.
     fn ignore(&mut self, name: &str, variables: &[(&str, String)]) -> Result<()> {
         let most = if name.contains("__") { 4 } else { 2 };
         if let Some(meant) = nearest(name, variables.iter().map(|(_, variable)| variable.as_str()), most) {
@@ -159,10 +159,11 @@ impl Loading {
             |variable: &str| variable.strip_suffix(bare).is_some_and(|section| section.ends_with("__"));
         let meant: Vec<_> =
             variables.iter().map(|(_, variable)| variable.as_str()).filter(|one| has_name(one)).collect();
-        if !meant.is_empty() {
-            let meant = meant.join(" or ");
-            self.ignored.push(format!("{name}: ignored, there is no such variable (did you mean {meant}?)"));
-        }
+        let hint = match meant.is_empty() {
+            true => String::new(),
+            false => format!(" (did you mean {}?)", meant.join(" or ")),
+        };
+        self.ignored.push(format!("{name}: ignored, there is no such variable{hint}"));
         Ok(())
     }
 

@@ -146,7 +146,7 @@ pub struct Db {
 
 impl Default for Db {
     fn default() -> Self {
-        Self { migrate_on_start: true, queue: 512, group: 256, scan_threads: 2, max_pages: None }
+        Self { migrate_on_start: true, queue: 1024, group: 256, scan_threads: 2, max_pages: None }
     }
 }
 

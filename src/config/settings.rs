@@ -55,7 +55,7 @@ pub(super) const SETTINGS: &[(&str, Allowed)] = &[
     ),
     ("server.forwarded_header", Choice(&["x-forwarded-for", "forwarded"])),
     ("server.docs", Switch),
-    ("server.body_max_bytes", Whole(1_024, 67_108_864)),
+    ("server.body_max_bytes", Whole(1_024, 33_554_432)),
     ("server.request_timeout_seconds", Whole(1, 3_600)),
     ("server.shutdown_seconds", Whole(0, 600)),
     ("server.max_connections", Whole(1, 1_000_000)),

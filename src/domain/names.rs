@@ -68,7 +68,8 @@ fn has_unseen(name: &str) -> bool {
     name.chars().any(|c| {
         let chosen = after_sign && matches!(c, '\u{FE0E}' | '\u{FE0F}');
         after_sign = matches!(category.get(c), GeneralCategory::OtherSymbol | GeneralCategory::MathSymbol);
-        !chosen && (ignorable.contains(c) || category.get(c) == GeneralCategory::Format)
+        // The braille sign without a dot is a blank to the eye.
+        !chosen && (c == '\u{2800}' || ignorable.contains(c) || category.get(c) == GeneralCategory::Format)
     })
 }
 
@@ -103,9 +104,11 @@ pub(super) fn refuse_taken_names(
         let key = username_key(username);
         let namesakes = namesakes(db, &key)?;
         let is_own = namesakes.iter().any(|namesake| namesake.id == own && namesake.has_key);
-        // Whoever has the key may spell it otherwise, but not as a younger namesake does.
+        // Whoever has the key may spell it otherwise, but not as a younger namesake does, in whatever case:
+        // by the rule before this one those were one name, and the way back to it stays open.
         let mut others = namesakes.iter().filter(|namesake| namesake.id != own);
-        let is_taken = others.any(|other| !is_own || text::nfc(&other.username) == username);
+        let is_taken = others
+            .any(|other| !is_own || text::nfc(&other.username).to_lowercase() == username.to_lowercase());
         if is_taken || is_shown_for_another(db, &key, own)? {
             return Err(Refusal::UsernameTaken(username.to_owned()).into());
         }

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use image::codecs::jpeg::JpegEncoder;
-use image::codecs::png::PngEncoder;
+use image::codecs::png::{PngDecoder, PngEncoder};
 use image::imageops::FilterType;
 use image::metadata::Orientation;
 use image::{
@@ -33,6 +33,8 @@ pub const SIDE: u32 = 250;
 
 /// What one decoder may ask for: the pixels of the largest upload at 16 bits a channel take 128 MiB.
 const DECODER_BYTES_MAX: u64 = 144 * 1024 * 1024;
+/// What a decoder of PNG may ask for besides the pixels.
+const PNG_CHUNK_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Good for photographs of this size: less shows, more only weighs.
 const JPEG_QUALITY: u8 = 85;
 /// One picture is drawn at a time: the largest one needs 192 MiB while it is.
@@ -180,16 +182,28 @@ fn decode_as(format: ImageFormat, upload: &[u8]) -> ImageResult<Option<Decoded>>
     limits.max_image_width = Some(UPLOAD_SIDE_MAX);
     limits.max_image_height = Some(UPLOAD_SIDE_MAX);
     limits.max_alloc = Some(DECODER_BYTES_MAX);
-    let mut reader = ImageReader::with_format(Cursor::new(upload), format);
-    reader.limits(limits);
-    let mut decoder = reader.into_decoder()?;
+    let mut decoder: Box<dyn ImageDecoder> = match format {
+        ImageFormat::Png => {
+            // It draws into the memory that it is given: what it asks for itself are chunks, among them the profile.
+            limits.max_alloc = Some(PNG_CHUNK_BYTES_MAX);
+            Box::new(PngDecoder::with_limits(Cursor::new(upload), limits)?)
+        }
+        _ => {
+            let mut reader = ImageReader::with_format(Cursor::new(upload), format);
+            reader.limits(limits);
+            Box::new(reader.into_decoder()?)
+        }
+    };
     let (width, height) = decoder.dimensions();
     if width == 0 || height == 0 || decoder.total_bytes() > DECODER_BYTES_MAX {
         return Ok(None);
     }
     // Broken metadata is no reason to refuse a picture that can be seen.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let profile = decoder.icc_profile().unwrap_or_default();
+    let profile = decoder
+        .icc_profile()
+        .unwrap_or_default()
+        .filter(|profile| profile.len() <= colours::PROFILE_BYTES_MAX);
     let is_grey = !decoder.color_type().has_color();
     let pixels = DynamicImage::from_decoder(decoder)?;
     let pixels = match pixels.color().has_alpha() {

@@ -134,7 +134,7 @@ impl Quotas {
     }
 }
 
-/// What a user keeps, or something larger that is not over `enough`.
+/// What a user keeps, or something larger that is not over half of `enough`.
 fn kept_at_most(db: &Read, user: UserId, enough: u64) -> Result<u64> {
     let look = |sql: &str| -> Result<u64> {
         let found = db.one(sql, named_params! { ":user": user }, |row| row.get::<_, Option<i64>>(0))?;
@@ -144,7 +144,8 @@ fn kept_at_most(db: &Read, user: UserId, enough: u64) -> Result<u64> {
     for kind in &KINDS {
         bound = bound.saturating_add(look(kind.count)?.saturating_mul(kind.row_bytes_max));
     }
-    if bound <= enough {
+    // A bound near the quota is no sign that the user keeps as much.
+    if bound <= enough / 2 {
         return Ok(bound);
     }
     KINDS.iter().try_fold(0_u64, |sum, kind| Ok(sum + look(kind.sum)?))

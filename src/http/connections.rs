@@ -317,8 +317,9 @@ async fn drive<S>(
             () = connection.told.notified() => {}
             has_ended = async { discarding.as_mut().expect("there is one").await }, if discarding.is_some() => {
                 discarding = None;
-                if has_ended {
-                    connection.has_discarded();
+                match has_ended {
+                    true => connection.has_discarded(),
+                    false => Pin::new(&mut serving).graceful_shutdown(),
                 }
                 continue;
             }

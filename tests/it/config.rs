@@ -310,7 +310,7 @@ fn a_slip_in_a_variable_is_one_sentence() {
 }
 
 #[test]
-fn a_variable_that_only_lacks_its_section_is_ignored_and_told() {
+fn a_variable_that_satchel_does_not_have_is_ignored_and_told() {
     let check = |variables: &[&str], expected: &[&str]| {
         let config = load("", variables).unwrap();
         assert_eq!(config.ignored, expected, "{variables:?}");
@@ -334,8 +334,12 @@ fn a_variable_that_only_lacks_its_section_is_ignored_and_told() {
                 SATCHEL_BOOKSHELF__ACCESS_MINUTES or SATCHEL_IDENTITY__ACCESS_MINUTES or \
                 SATCHEL_CONTACTBOOK__ACCESS_MINUTES?)";
     check(&["SATCHEL_ACCESS_MINUTES=7"], &[both]);
-    // What is nobody's.
-    check(&["SATCHEL_BENCH_SECONDS=3", "SATCHEL_=1", "SATCHEL_HOME=/srv"], &[]);
+    let unknown = ["SATCHEL_", "SATCHEL_ENV", "SATCHEL_HOME"];
+    let told = unknown.map(|name| format!("{name}: ignored, there is no such variable"));
+    check(
+        &["SATCHEL_=1", "SATCHEL_ENV=production", "SATCHEL_HOME=/srv"],
+        &told.each_ref().map(String::as_str),
+    );
 }
 
 #[test]

@@ -23,6 +23,11 @@ fn schemas() -> &'static Map<String, Value> {
 }
 
 #[test]
+fn the_operations_are_on_the_server_that_the_document_comes_from() {
+    assert_eq!(document()["servers"][0]["url"], "/");
+}
+
+#[test]
 fn the_document_that_is_kept_is_the_one_that_the_code_makes() {
     let kept = std::fs::read_to_string(KEPT).unwrap_or_default();
     let told = serde_json::to_string_pretty(document()).unwrap() + "\n";

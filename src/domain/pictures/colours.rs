@@ -6,7 +6,7 @@ use image::DynamicImage;
 use moxcms::{ColorProfile, DataColorSpace, Layout, ParsingOptions, TransformOptions};
 
 /// The largest profile that is read. Those of cameras and screens have a few kilobytes, those with tables up to a megabyte.
-const PROFILE_BYTES_MAX: usize = 2 * 1024 * 1024;
+pub const PROFILE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// How many numbers a table in it may have: 65 steps for each of three colours.
 const TABLE_MAX: usize = 65 * 65 * 65 * 3;
 /// How many points a curve in it may have.

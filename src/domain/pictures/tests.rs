@@ -312,6 +312,19 @@ fn a_bomb_is_refused_or_goes_off_within_the_bound() {
 }
 
 #[test]
+fn a_profile_that_is_too_large_is_not_kept_and_the_picture_is_taken() {
+    for megabytes in [3, 40] {
+        let mut upload = Vec::new();
+        let mut encoder = PngEncoder::new(&mut upload);
+        encoder.set_icc_profile(vec![0; megabytes << 20]).unwrap();
+        quarters(8, 8).write_with_encoder(encoder).unwrap();
+        assert!(upload.len() < 100_000, "it is packed");
+        assert!(decode(&upload).unwrap().unwrap().profile.is_none(), "{megabytes} MiB");
+        make(&upload).unwrap();
+    }
+}
+
+#[test]
 fn a_webp_file_whose_parts_are_larger_than_it_says_is_refused() {
     let huge = riff(b"VP8 ", &huge_frame());
     let frame_header = [0; 16];

@@ -64,6 +64,10 @@ impl hyper::body::Body for Body {
         if !matches!(frame, Some(Ok(_))) {
             self.incoming = None;
         }
+        if matches!(frame, Some(Err(_))) {
+            // What follows cannot be told from what was broken.
+            self.connection.leaves(None);
+        }
         Poll::Ready(frame.map(|frame| Ok(frame?)))
     }
 

@@ -22,7 +22,7 @@ async fn published(serving: &Serving) -> Vec<String> {
 }
 
 /// What `rotate --now` costs.
-const COST: &str = "Whoever keeps a copy of /.well-known/jwks.json may refuse new tokens until it is renewed: for 5 minutes at \
+const COST: &str = "Verifiers that keep a copy of /.well-known/jwks.json may refuse new tokens until they renew it: for 5 minutes at \
      most\n";
 
 /// The id of the new key.

@@ -167,8 +167,8 @@ async fn whoever_typed_an_address_at_a_sign_up_is_not_promoted_by_it() {
     let squatter = serving.guest("ada").await;
     let refused = place.run(&["admin", "promote", ADA]).await;
     refused.refuses(
-        "nobody has confirmed the address ada@example.com: whoever typed it at a sign-up would become an administrator. \
-         When you know that this is whom you mean, run `satchel admin confirm ada@example.com` first, or say --unconfirmed",
+        "nobody has confirmed the address ada@example.com: the person who typed it at a sign-up would become an administrator. \
+         If you know that this is the right person, run `satchel admin confirm ada@example.com` first, or say --unconfirmed",
     );
     assert_eq!(serving.own_profile(&squatter).await, 200, "nothing was changed");
     assert!(!place.run(&["admin", "list"]).await.done().contains(ADA));

@@ -111,6 +111,23 @@ async fn small_rows_are_not_taken_for_large_ones() {
 }
 
 #[tokio::test]
+async fn many_small_rows_are_not_taken_for_as_many_of_the_largest() {
+    let (house, ada) = small_house().await;
+    let add = async |house: &House, n: usize| {
+        let body = json!({ "title": format!("Read {n}") });
+        assert_eq!(send(house, &ada, "POST", "/v1/todos", body).await.status, 201, "{n}");
+    };
+    // Of the largest, 25 would fit.
+    for n in 0..24 {
+        add(&house, n).await;
+    }
+    let house = house.restart().await;
+    for n in 24..60 {
+        add(&house, n).await;
+    }
+}
+
+#[tokio::test]
 async fn a_quota_outlives_a_restart_and_zero_is_none() {
     let (mut house, ada) = small_house().await;
     fill(&house, &ada).await;
