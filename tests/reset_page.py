@@ -110,6 +110,10 @@ def confirms(browser, house, directory, pictures):
     if sign_in(house, OLD) != 401:
         raise Failed("somebody signs in before the address is confirmed")
     browser.do("/url", {"url": link})
+    is_sound(browser, "Confirm your address", pictures / "confirm")
+    if sign_in(house, OLD) != 401:
+        raise Failed("the address is confirmed by looking at the page")
+    browser.click("the button", "//button[@type='submit']")
     is_sound(browser, "Your address is confirmed", pictures / "confirmed")
     if sign_in(house, OLD) != 200:
         raise Failed("nobody signs in though the address is confirmed")
