@@ -49,7 +49,7 @@ pub struct Cli {
     /// What `serve` takes.
     #[command(flatten)]
     pub listen: Listen,
-    /// The directory with the database, the keys and the pictures [default: ./data] [env: SATCHEL_SERVER__DATA]
+    /// The directory with the database, the keys and the letters [default: ./data] [env: SATCHEL_SERVER__DATA]
     #[arg(long, global = true, value_name = "DIRECTORY")]
     pub data: Option<String>,
     /// The configuration [default: config.toml in the working directory, if it is there]

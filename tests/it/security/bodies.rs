@@ -82,6 +82,18 @@ async fn an_answer_arrives_however_large_the_body_is_that_nobody_read() {
 }
 
 #[tokio::test]
+async fn an_answer_to_a_broken_chunk_arrives_though_the_client_goes_on_sending() {
+    let house = House::new().await;
+    let mut stream = connect(&house).await;
+    let mut request = post("/api/v1.0/auth/register", "Transfer-Encoding: chunked").into_bytes();
+    request.extend(b"zz\r\n");
+    request.extend(vec![b'x'; 12_000_000]);
+    stream.write_all(&request).await.unwrap();
+    let said = read_answer(&mut stream).await;
+    assert_eq!(status_of(&said), Some(400), "{said}");
+}
+
+#[tokio::test]
 async fn what_is_thrown_away_takes_room_from_nobody() {
     let house = House::new().await;
     let mut open = Vec::new();
