@@ -58,10 +58,7 @@ impl Origins {
     /// Answers the question that a browser asks before a request (a preflight), when the page may read the answer to it.
     pub fn answer_preflight(&self, request: &Request, response: &mut Response) -> bool {
         let asked = request.headers();
-        if request.method() != Method::OPTIONS
-            || !asked.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
-            || !asked.get(ORIGIN).is_some_and(|origin| self.lets_in(origin))
-        {
+        if !is_preflight(request) || !asked.get(ORIGIN).is_some_and(|origin| self.lets_in(origin)) {
             return false;
         }
         let headers = response.headers_mut();
@@ -89,7 +86,10 @@ impl Origins {
         }
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+        // Of an answer to a preflight the page reads nothing.
+        if !is_preflight(request) {
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+        }
     }
 
     fn lets_in(&self, origin: &HeaderValue) -> bool {
@@ -132,6 +132,11 @@ impl Origins {
                 .is_some_and(|authority| asked.get(HOST).is_some_and(|host| host.as_bytes() == authority))
             || self.own.as_deref().is_some_and(|own| own.as_bytes() == origin.as_bytes())
     }
+}
+
+/// Whether this is a CORS-preflight request (Fetch Standard).
+fn is_preflight(request: &Request) -> bool {
+    request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 /// The origin of an address that may have a path.

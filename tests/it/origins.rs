@@ -50,6 +50,13 @@ async fn lets_in(house: &House, origin: &str, expected: bool) {
     assert_eq!(told("access-control-allow-headers"), wanted, "{origin}");
     assert_eq!(words(&asked, "access-control-allow-methods").contains("patch"), expected, "{origin}");
     assert_eq!(told("access-control-max-age").is_some(), expected, "{origin}");
+    if expected {
+        assert_eq!(
+            told("access-control-expose-headers"),
+            None,
+            "{origin}: a page reads no answer to a preflight"
+        );
+    }
     assert_eq!(words(&got, "access-control-expose-headers").contains("retry-after"), expected, "{origin}");
 }
 
