@@ -17,18 +17,16 @@ server twice, in development and in production, and a little server for the app'
 A picture of the app's page goes to `--pictures` (default: target/browser-app).
 """
 
-import argparse
 import contextlib
 import http.server
 import json
 import os
 import pathlib
 import re
-import sys
 import tempfile
 import threading
 
-from docs_page import PASSWORD, ROOT, USER, WHOLE_SECONDS, Browser, Failed, ask, free_port, process, tool, until
+from docs_page import PASSWORD, ROOT, USER, Browser, Failed, ask, called, free_port, process, run, until
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>app</title>
 <body style="font: 16px system-ui; margin: 2rem"><h1>A browser app</h1><pre id="said"></pre></body></html>"""
@@ -107,15 +105,7 @@ class App:
 
 
 def main():
-    arguments = argparse.ArgumentParser(description="Runs a browser app against the server.")
-    arguments.add_argument("binary", nargs="?", type=pathlib.Path, default=ROOT / "target/debug/satchel")
-    arguments.add_argument("--pictures", type=pathlib.Path, default=ROOT / "target/browser-app")
-    given = arguments.parse_args()
-    chromium = tool("CHROMIUM", "chromium", "chromium-browser", "google-chrome", "chrome")
-    driver = tool("CHROMEDRIVER", "chromedriver")
-    if not given.binary.is_file():
-        raise Failed(f"there is no {given.binary}: run `cargo build` first, or name another")
-    given.pictures.mkdir(parents=True, exist_ok=True)
+    given, chromium, driver = called("Runs a browser app against the server.", "browser-app")
 
     with contextlib.ExitStack() as stack:
         directory = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
@@ -246,10 +236,4 @@ def told(log, origins):
 
 
 if __name__ == "__main__":
-    late = threading.Timer(WHOLE_SECONDS, lambda: (print("It took too long.", file=sys.stderr), os._exit(1)))
-    late.daemon = True
-    late.start()
-    try:
-        main()
-    except Failed as failed:
-        sys.exit(f"browser_app: {failed}")
+    run(main)

@@ -19,11 +19,9 @@ import os
 import pathlib
 import shutil
 import subprocess
-import sys
 import tempfile
-import threading
 
-from docs_page import ROOT, Failed, ask, free_port, process, until
+from docs_page import ROOT, Failed, ask, free_port, process, run, until
 
 SIZES = (64 * 1024, 6_000_000, 12_000_000)
 FRAMINGS = ("length", "chunked")
@@ -172,10 +170,4 @@ def by_command(command, cases):
 
 
 if __name__ == "__main__":
-    late = threading.Timer(WHOLE_SECONDS, lambda: (print("It took too long.", file=sys.stderr), os._exit(1)))
-    late.daemon = True
-    late.start()
-    try:
-        main()
-    except Failed as failed:
-        sys.exit(f"clients: {failed}")
+    run(main, WHOLE_SECONDS)

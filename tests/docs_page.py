@@ -180,15 +180,7 @@ class Browser:
 
 
 def main():
-    arguments = argparse.ArgumentParser(description="Opens the docs page in a real browser.")
-    arguments.add_argument("binary", nargs="?", type=pathlib.Path, default=ROOT / "target/debug/satchel")
-    arguments.add_argument("--pictures", type=pathlib.Path, default=ROOT / "target/docs-page")
-    given = arguments.parse_args()
-    chromium = tool("CHROMIUM", "chromium", "chromium-browser", "google-chrome", "chrome")
-    driver = tool("CHROMEDRIVER", "chromedriver")
-    if not given.binary.is_file():
-        raise Failed(f"there is no {given.binary}: run `cargo build` first, or name another")
-    given.pictures.mkdir(parents=True, exist_ok=True)
+    given, chromium, driver = called("Opens the docs page in a real browser.", "docs-page")
 
     with contextlib.ExitStack() as stack:
         directory = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
@@ -205,6 +197,31 @@ def main():
         stack.callback(browser.close)
         visit(browser, house, given.pictures)
     print(f"The docs page is good. Pictures: {given.pictures}")
+
+
+def called(about, pictures):
+    """What the script was called with, Chromium and its driver."""
+    arguments = argparse.ArgumentParser(description=about)
+    arguments.add_argument("binary", nargs="?", type=pathlib.Path, default=ROOT / "target/debug/satchel")
+    arguments.add_argument("--pictures", type=pathlib.Path, default=ROOT / "target" / pictures)
+    given = arguments.parse_args()
+    chromium = tool("CHROMIUM", "chromium", "chromium-browser", "google-chrome", "chrome")
+    driver = tool("CHROMEDRIVER", "chromedriver")
+    if not given.binary.is_file():
+        raise Failed(f"there is no {given.binary}: run `cargo build` first, or name another")
+    given.pictures.mkdir(parents=True, exist_ok=True)
+    return given, chromium, driver
+
+
+def run(main, seconds=WHOLE_SECONDS):
+    """Runs a script for so long at most; its failure is one line under its name."""
+    late = threading.Timer(seconds, lambda: (print("It took too long.", file=sys.stderr), os._exit(1)))
+    late.daemon = True
+    late.start()
+    try:
+        main()
+    except Failed as failed:
+        sys.exit(f"{pathlib.Path(sys.argv[0]).stem}: {failed}")
 
 
 def tool(variable, *names):
@@ -392,10 +409,4 @@ def complains_of_nothing(browser):
 
 
 if __name__ == "__main__":
-    late = threading.Timer(WHOLE_SECONDS, lambda: (print("It took too long.", file=sys.stderr), os._exit(1)))
-    late.daemon = True
-    late.start()
-    try:
-        main()
-    except Failed as failed:
-        sys.exit(f"docs_page: {failed}")
+    run(main)

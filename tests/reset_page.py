@@ -18,7 +18,6 @@ server in an empty directory, signs somebody up, takes the links out of the lett
 Pictures of the pages, wide and narrow, light and dark, go to `--pictures` (default: target/reset-page).
 """
 
-import argparse
 import contextlib
 import email
 import email.policy
@@ -26,13 +25,11 @@ import json
 import os
 import pathlib
 import re
-import sys
 import tempfile
-import threading
 import urllib.error
 import urllib.parse
 
-from docs_page import ELEMENT, ROOT, WHOLE_SECONDS, Browser, Failed, ask, free_port, process, tool, until
+from docs_page import ELEMENT, Browser, Failed, ask, called, free_port, process, run, until
 
 EMAIL = "ada@example.com"
 OLD, NEW, WEAK = "correct horse battery staple", "another staple battery", "password1"
@@ -55,15 +52,7 @@ return [...document.querySelectorAll('main *')]
 
 
 def main():
-    arguments = argparse.ArgumentParser(description="Sets a new password in a real browser.")
-    arguments.add_argument("binary", nargs="?", type=pathlib.Path, default=ROOT / "target/debug/satchel")
-    arguments.add_argument("--pictures", type=pathlib.Path, default=ROOT / "target/reset-page")
-    given = arguments.parse_args()
-    chromium = tool("CHROMIUM", "chromium", "chromium-browser", "google-chrome", "chrome")
-    driver = tool("CHROMEDRIVER", "chromedriver")
-    if not given.binary.is_file():
-        raise Failed(f"there is no {given.binary}: run `cargo build` first, or name another")
-    given.pictures.mkdir(parents=True, exist_ok=True)
+    given, chromium, driver = called("Sets a new password in a real browser.", "reset-page")
 
     with contextlib.ExitStack() as stack:
         beside = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
@@ -275,10 +264,4 @@ def complains_of_nothing(browser):
 
 
 if __name__ == "__main__":
-    late = threading.Timer(WHOLE_SECONDS, lambda: (print("It took too long.", file=sys.stderr), os._exit(1)))
-    late.daemon = True
-    late.start()
-    try:
-        main()
-    except Failed as failed:
-        sys.exit(f"reset_page: {failed}")
+    run(main)
